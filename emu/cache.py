@@ -1,0 +1,35 @@
+"""The user's cache directory: what can be made again. Files are checksummed, written whole, and never trusted.
+
+$EMU_CACHE, else $XDG_CACHE_HOME/emu, else ~/.cache/emu. A file is 32 bytes of SHA-256, then the data; what does not match is as if it were not there.
+"""
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def directory(*parts: str) -> Path:
+    """The cache directory, or a folder in it; not made yet."""
+    root = os.environ.get('EMU_CACHE') or (os.path.join(os.environ['XDG_CACHE_HOME'], 'emu') if os.environ.get('XDG_CACHE_HOME') else '~/.cache/emu')
+    return Path(root).expanduser().joinpath(*parts)
+
+
+def read(path: Path) -> bytes | None:
+    """The data of a cache file, or None where it is missing, unreadable or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content[32:] if hashlib.sha256(content[32:]).digest() == content[:32] else None
+
+
+def write(path: Path, data: bytes) -> bool:
+    """Stores data under a name, whole or not at all; False where the directory cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as out:
+            out.write(hashlib.sha256(data).digest() + data)
+        os.replace(out.name, path)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,204 @@
+"""The `emu` command. `emu run` has QEMU's spelling of its options, with one dash or two.
+
+What a person did wrong is one line on stderr and exit code 1, or 2 where the command line itself makes no sense; any other exit code of
+`emu run` is the guest's, through --debug-exit. What a subcommand needs is imported when it runs.
+"""
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Callable, NoReturn, Sequence
+
+from emu import __version__, cache
+from emu.errors import EmuError, file_error
+from emu.isa.models import MODELS
+from emu.options import ENGINES, LOGS, POLICIES, Options
+
+UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
+
+
+class Parser(argparse.ArgumentParser):
+    """Usage errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'{self.prog}: {message} (`{self.prog} -h` helps)\n')
+
+
+def size(text: str) -> int:
+    """Bytes from 256, 256M or 1G."""
+    match = re.fullmatch(r'(?:size=)?(\d+)([KMG]?)B?', text, re.ASCII | re.IGNORECASE)
+    if not match: raise argparse.ArgumentTypeError(f"'{text}' is no size, such as 256, 256M or 1G")
+    return int(match[1]) << UNITS[match[2].upper()]
+
+
+def port(text: str) -> int:
+    """An I/O port, 0xE9 or 233."""
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 0xffff: raise argparse.ArgumentTypeError(f"'{text}' is no port from 0 to 0xFFFF")
+    return number
+
+
+def port_file(text: str) -> tuple[int, Path]:
+    """PORT=FILE."""
+    number, _, path = text.partition('=')
+    if not path: raise argparse.ArgumentTypeError(f"'{text}' is not of the form PORT=FILE")
+    return port(number), Path(path)
+
+
+def logs(text: str) -> frozenset[str]:
+    """Names from LOGS, with commas."""
+    names = frozenset(text.split(','))
+    if unknown := names.difference(LOGS): raise argparse.ArgumentTypeError(f"unknown log '{min(unknown)}'; there are {' '.join(LOGS)}")
+    return names
+
+
+def serial(text: str) -> str:
+    """What -serial takes."""
+    kind, _, rest = text.partition(':')
+    if text in ('stdio', 'null') or kind in ('file', 'unix') and rest: return text
+    raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, unix:P")
+
+
+# Option, its value in the help ('': a flag), what argparse is told, help. Each fills the field of Options named in `dest`, or the one of its own name.
+RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ('m', 'MB', dict(dest='memory', type=size), 'memory in megabytes, or with a suffix M or G (default 128)'),
+    ('kernel', 'FILE', {}, 'a Linux bzImage or a multiboot 1 kernel'),
+    ('initrd', 'FILE', {}, "Linux's initial RAM disk; multiboot modules as 'FILE ARGUMENTS,FILE...'"),
+    ('append', 'TEXT', {}, "the kernel's command line"),
+    ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
+    ('serial', 'LINE', dict(type=serial), 'COM1: stdio (the default), file:F, null, unix:P (connects to a socket; unix:P,server listens)'),
+    ('nographic', '', {}, 'no screen, COM1 on this terminal: as it is without the option, there being no screen yet'),
+    ('display', 'KIND', dict(choices=('none',)), 'none'),
+    ('no-reboot', '', dict(dest='reboot', action='store_false'), 'a reset of the guest ends the run'),
+    ('no-shutdown', '', dict(dest='shutdown', action='store_false'), 'a CPU halted for good does not'),
+    ('d', 'LIST', dict(dest='log', type=logs), f'log some of {",".join(LOGS)}'),
+    ('D', 'FILE', dict(dest='log_file', type=Path), 'where to (default: stderr)'),
+    ('icount', '', {}, 'guest time follows retired instructions: every run is the same'),
+    ('stats', 'FILE', {}, "statistics at the end, as JSON; '-' prints a table"),
+    ('tcache-size', 'MB', dict(dest='tcache_size', type=size), 'bytes for translations (default 64M)'),
+    ('tcache-policy', 'P', dict(dest='tcache_policy', choices=POLICIES), f'{", ".join(POLICIES[:-1])} or {POLICIES[-1]} (the default)'),
+    ('debugcon', 'PORT=FILE', dict(action='append', type=port_file), 'bytes written to the port are appended to the file; may be repeated'),
+    ('debug-exit', 'PORT', dict(dest='debug_exit', type=port), 'a value v written to the port ends the run with exit code 2v+1'),
+    ('engine', 'E', dict(choices=ENGINES), f'no engine above this one: {", ".join(ENGINES)} (the default: all)'),
+)
+IGNORED = ('nographic', 'display')  # they ask for what is always so
+FLAGS = {name for name, value, _, _ in RUN if not value}
+VALUED = {name for name, value, _, _ in RUN if value}
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser('emu', description='A PC emulator. `make run` in its source tree boots Linux; `emu demo` needs no download.', allow_abbrev=False)
+    top.add_argument('--version', action='version', version=f'emu {__version__}')
+    commands = top.add_subparsers(metavar='COMMAND', required=True)
+    run = command(commands, 'run', do_run, 'run a virtual machine',
+                  'Options have the names of QEMU, with one dash or two. On a terminal Ctrl-A x quits, Ctrl-A h lists the keys.')
+    for name, value, told, text in RUN:
+        usual: dict[str, Any] = {'metavar': value} if value else {'action': 'store_true'}
+        run.add_argument(f'-{name}', **usual | {'dest': name, 'default': argparse.SUPPRESS, 'help': text} | told)
+    command(commands, 'setup', do_setup, 'build the interpreter and the stencils; `run` does it where it was not done')
+    command(commands, 'demo', do_demo, 'a guest that needs no download')
+    guest = commands.add_parser('guest', help='guests to download').add_subparsers(metavar='COMMAND', required=True)
+    command(guest, 'get', do_guest_get, "make a guest from Debian's packages; prints the directory").add_argument('name')
+    command(guest, 'list', do_guest_list, 'what there is to get')
+    kept = command(commands, 'cache', do_cache, 'show what is kept on disk; `emu cache clear` empties it')
+    kept.add_argument('action', nargs='?', choices=('show', 'clear'), default='show')
+    return top
+
+
+def command(commands: Any, name: str, do: Callable[[argparse.Namespace], int], text: str, more: str = '') -> Parser:
+    """A subcommand that calls do."""
+    made: Parser = commands.add_parser(name, help=text, description=f'{text[0].upper()}{text[1:]}. {more}'.strip(), allow_abbrev=False)
+    made.set_defaults(do=do)
+    return made
+
+
+def spell(arguments: Sequence[str]) -> list[str]:
+    """`emu run`'s arguments as argparse wants them: one dash; a value in the same word, as it may begin with a dash."""
+    out, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.lstrip('-').partition('=')
+        if name in VALUED and word[0] == '-' and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
+        elif name in FLAGS and word[0] == '-' and not equals: out.append(f'-{name}')
+        elif word in ('-h', '-help', '--help') or name in VALUED: out.append(word)
+        else: out.append(f'--{word.lstrip("-")}' if word[0] == '-' else word)  # not ours: argparse must not read -machine as -m achine
+    return out
+
+
+def do_run(arguments: argparse.Namespace) -> int:
+    """emu run."""
+    given = {name: value for name, value in vars(arguments).items() if name != 'do' and name not in IGNORED}
+    if 'debugcon' in given: given['debugcon'] = tuple(given['debugcon'])
+    options = Options(**given)
+    if options.kernel is None: raise EmuError('nothing to run: name a kernel with -kernel (`emu demo` needs none)')
+    from emu.machine import run_machine
+    return run_machine(options)
+
+
+def do_setup(arguments: argparse.Namespace) -> int:
+    """emu setup."""
+    from emu.jit import build
+    build.setup(progress=True)
+    return 0
+
+
+def do_demo(arguments: argparse.Namespace) -> int:
+    """emu demo."""
+    from emu import demo
+    return demo.run()
+
+
+def do_guest_get(arguments: argparse.Namespace) -> int:
+    """emu guest get: progress goes to stderr, the directory to stdout."""
+    from emu import guests
+    guests.get(arguments.name)
+    print(guests.directory(arguments.name))
+    return 0
+
+
+def do_guest_list(arguments: argparse.Namespace) -> int:
+    """emu guest list."""
+    from emu import guests
+    for name, text in guests.available().items():
+        print(f'{name:12}{text}')
+    return 0
+
+
+def do_cache(arguments: argparse.Namespace) -> int:
+    """emu cache: how much each entry takes; clear removes them."""
+    directory = cache.directory()
+    entries = sorted(directory.iterdir()) if directory.is_dir() else []
+    for entry in entries:
+        files = [entry] if entry.is_file() else [path for path in entry.rglob('*') if path.is_file() and not path.is_symlink()]
+        print(f'{sum(path.stat().st_size for path in files) / 1e6:10.1f} MB  {entry}')
+        if arguments.action == 'clear': remove(entry)
+    if not entries: print(f'{directory} is empty')
+    return 0
+
+
+def remove(entry: Path) -> None:
+    """A file, or a directory with all in it."""
+    if entry.is_dir() and not entry.is_symlink(): shutil.rmtree(entry)
+    else: entry.unlink()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ['run']: words[1:] = spell(words[1:])
+    arguments = parser().parse_args(words)
+    try:
+        return int(arguments.do(arguments))
+    except EmuError as error:
+        message = str(error)
+    except OSError as error:  # a directory that cannot be written, a full disk, no memory
+        message = str(file_error(error.filename, error) if error.filename else error)
+    except KeyboardInterrupt:
+        message = 'interrupted'
+    print(f'emu: {message}', file=sys.stderr)
+    return 1

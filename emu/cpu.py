@@ -1,0 +1,296 @@
+"""The virtual CPU: State, the engines that move it, and the slices in which they do.
+
+A slice is a budget of instructions up to the next timer event; between slices interrupts are delivered and time is looked at. Compiled code calls
+back for ports, devices' memory and writes to code; a callback that fails is recorded and ends the slice, it never unwinds compiled code.
+"""
+import ctypes
+import time
+from collections import defaultdict
+from typing import Any, Callable
+
+import numpy as np
+
+from emu.decoder import record
+from emu.decoder.table import FORMS
+from emu.isa import models
+from emu.isa.flags import IF, TF
+from emu.isa.reset import reset
+from emu.isa.state import FIELDS, State
+from emu.jit import build, dispatch, eager, fetch
+from emu.jit.lower import CALLBACKS
+from emu.jit.patch import Translator
+from emu.mem.memory import Memory
+from emu.tcache.cache import Key, TranslationCache
+from emu.tcache.memory import CodeMemory
+
+HOT = 16  # executions of a block before it is translated
+FLAT = 32  # of the mode key: the stencils take flat segments for granted
+NEVER_TRAPS = (0xcc, 0xcd, 0xce, 0xf1)  # INT3, INT n, INTO, INT1 clear TF themselves
+
+
+def slot_of(key: Key) -> int:
+    """The row of a block in the index (emu/jit/dispatch.py index_slot)."""
+    p, eip, _ = key
+    return (p ^ (p >> 15) ^ (eip >> 12)) & 0xffff
+
+
+class Cpu:
+    """One CPU over `memory`; `bus` answers its ports and devices' memory (emu/hw/bus.py); `engine` limits the levels that are used."""
+
+    def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise', clock: Callable[[], int] | None = None,
+                 cache_size: int = 64 << 20, cache_policy: str = 'generational'):
+        self.memory, self.bus, self.model, self.engine = memory, bus, model, engine
+        self.clock = clock or (lambda: self.retired())
+        self.state = m = State(self)
+        self.slice = 0
+        self.error: BaseException | None = None
+        self.spent = {'translating': 0.0}
+        m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
+        memory.code_written = self.code_written
+        memory.remapped = self.flush
+        self.tables()
+        if engine != 'eager':
+            self.connect(build.interpreter())
+        self.cache: TranslationCache | None = None
+        if engine in ('stencils', 'optimise'):
+            self.start_translating(cache_size, cache_policy)
+        self.reset()
+
+    # --- what compiled code works on ------------------------------------------------------------------------------------------
+
+    def tables(self) -> None:
+        """The interpreter's records, the translation index and the heat counters."""
+        m = self.state
+        self.records = np.full((1 << fetch.RECORD_BITS, record.SIZE // 8), -1, np.int64)
+        self.index = np.full((1 << dispatch.INDEX_BITS, 4), -1, np.int64)
+        self.heat = np.zeros(1 << 16, np.uint16)
+        m.records, m.index, m.heat = self.records.ctypes.data, self.index.ctypes.data, self.heat.ctypes.data
+        m.fetch_pointer = m.address + FIELDS['fetch_buffer'].offset
+
+    def connect(self, code: build.Compiled) -> None:
+        """Addresses of handlers and callbacks into State, functions for Python."""
+        m = self.state
+        self.handlers = np.array([code.address('h.' + form.name) for form in FORMS], np.int64)
+        m.handlers = self.handlers.ctypes.data
+        self.callbacks = []
+        for name, count in CALLBACKS.items():
+            call = ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * (count - 1))(self.guarded(getattr(self, name)))
+            self.callbacks.append(call)
+            setattr(m, 'call_' + name, ctypes.cast(call, ctypes.c_void_p).value)
+        self.c_run, self.c_step = code.function('run', 1), code.function('step', 1)
+        self.c_take_interrupt, self.c_handle_fault = code.function('take_interrupt', 2), code.function('handle_fault', 1)
+        self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_at', 4), code.function('write_protect', 2)
+
+    def start_translating(self, size: int, policy: str) -> None:
+        """Code memory with the two ways out of it, the cache, the translator."""
+        m, code = self.state, build.interpreter()
+        memory = CodeMemory(4096 + size)
+        for place, name in ((0, 'lookup'), (16, 'leave')):  # mov r10, address; jmp r10
+            memory.data[place:place + 13] = b'\x49\xba' + code.address(name).to_bytes(8, 'little') + b'\x41\xff\xe2'
+        self.cache = TranslationCache(memory, 4096, size, policy, self.set_index, lambda key: int(self.index[slot_of(key), 3]))
+        self.translator = Translator(*build.stencils(), self.decode, memory.base, memory.base + 16)
+        self.scratch = np.zeros(record.SIZE // 8, np.int64)
+        self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
+        m.threshold = HOT
+
+    def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
+        """A callback that never raises."""
+        def call(*arguments: int) -> int:
+            try:
+                return method(*arguments) or 0
+            except BaseException as error:  # reported after the slice, by run()
+                self.error = self.error or error
+                self.end_slice()
+                return -1
+        return call
+
+    def port_in(self, port: int, w: int) -> int:
+        return self.bus.port_in(port, w)
+
+    def port_out(self, port: int, w: int, v: int) -> None:
+        self.bus.port_out(port, w, v & ((1 << w) - 1))
+
+    def port_in_block(self, port: int, w: int, p: int, n: int) -> None:
+        self.bus.port_in_block(port, w, p, n)
+
+    def port_out_block(self, port: int, w: int, p: int, n: int) -> None:
+        self.bus.port_out_block(port, w, p, n)
+
+    def mmio_read(self, physical: int, w: int) -> int:
+        return self.bus.mmio_read(physical, w)
+
+    def mmio_write(self, physical: int, w: int, v: int) -> None:
+        self.bus.mmio_write(physical, w, v & ((1 << w) - 1))
+
+    def timestamp(self) -> int:
+        return self.clock()
+
+    def code_written(self, physical: int) -> None:
+        """A granule of 64 bytes is about to change: nothing decoded from it is valid."""
+        granule = physical & -64
+        word = int(self.memory.code_map[granule >> 12])
+        bit = 1 << (granule >> 6 & 63)
+        if not word & bit:
+            return
+        self.memory.code_map[granule >> 12] = (word & ~bit & ((1 << 64) - 1)) - (1 << 64 if (word & ~bit) >> 63 & 1 else 0)
+        page = int(self.memory.page_map[granule >> 12]) & -4096
+        p = np.arange(page + (granule & 4095) - 15, page + (granule & 4095) + 64, dtype=np.int64)
+        rows = (p ^ (p >> 14)) & 0xffff
+        hit = self.records[rows, 0] >> 1 == p
+        self.records[rows[hit], 0] = -1
+        if self.cache:
+            host = page + (granule & 4095)
+            self.cache.invalidate(host >> 6)
+            for key in self.never.pop(host >> 6, ()):
+                self.set_index(key, 0)
+
+    # --- lines from the machine ---------------------------------------------------------------------------------------------------
+
+    def set_irq(self, level: bool) -> None:
+        """The interrupt controller's output."""
+        self.state.irq = level
+        if level and self.state.eflags & IF:
+            self.end_slice()
+
+    def nmi(self) -> None:
+        self.state.nmi = 1
+        self.end_slice()
+
+    def set_a20(self, enabled: bool) -> None:
+        self.state.a20 = 0xffffffff if enabled else 0xffefffff
+        self.flush()
+
+    def flush(self) -> None:
+        """Drops the TLBs."""
+        if self.engine != 'eager':
+            self.c_flush(self.state.address)
+        else:
+            from emu.mem.paging import flush_tlb
+            flush_tlb(self.state)
+
+    def reset(self) -> None:
+        """RESET."""
+        reset(self.state)
+        models.apply(self.state, self.model)
+
+    def end_slice(self) -> None:
+        """The engine returns after the instruction it is at."""
+        m = self.state
+        m.deferred += m.budget
+        m.budget = 0
+
+    def retired(self) -> int:
+        """Instructions retired since power-on."""
+        m = self.state
+        return m.retired + self.slice - m.budget - m.deferred
+
+    # --- running --------------------------------------------------------------------------------------------------------------
+
+    def interrupt(self, acknowledge: Callable[[], int]) -> None:
+        """Delivers what is pending and allowed: NMI, then the interrupt controller's vector."""
+        m = self.state
+        if m.nmi:
+            m.nmi = 0
+            self.take(2)
+        elif m.irq and m.eflags & IF:
+            self.take(acknowledge())
+
+    def take(self, vector: int) -> None:
+        if self.engine == 'eager':
+            from emu.isa.interrupts import take_interrupt
+            take_interrupt(self.state, vector)
+        else:
+            self.c_take_interrupt(self.state.address, vector)
+
+    def run(self, budget: int) -> int:
+        """Runs up to `budget` instructions; how many retired. Ends early at HLT, shutdown, interrupts and what `stop` asks for."""
+        m = self.state
+        self.slice, m.budget, m.deferred = budget, budget, 0
+        if self.engine == 'eager':
+            while m.budget > 0:
+                eager.step(m)
+        elif m.eflags & TF or m.dr[7] & 0xff:
+            self.careful()
+        else:
+            while self.c_run(m.address) == 2:
+                self.translate()
+        done = budget - m.budget - m.deferred
+        m.retired += done
+        self.slice = m.budget = m.deferred = 0
+        if self.error:
+            raise self.error
+        return done
+
+    # --- translating ------------------------------------------------------------------------------------------------------------
+
+    def decode(self, p: int, room: int, code32: int) -> bytes | None:
+        """The record of the instruction at host address p, or None if it goes on beyond `room` bytes. `code32` is the current mode's."""
+        length = self.c_decode(self.state.address, self.scratch.ctypes.data, p, room)
+        return self.scratch.tobytes() if length else None
+
+    def set_index(self, key: Key, address: int) -> None:
+        """Enters a translation into the index that compiled code reads; address 0: removes it."""
+        row = slot_of(key)
+        p, eip, mode = key
+        name = eip | mode << 32
+        if address:
+            self.index[row] = p, name, address, 0
+        elif self.index[row, 0] == p and self.index[row, 1] == name:
+            self.index[row] = -1
+
+    def translate(self) -> None:
+        """The block at CS:EIP became hot."""
+        assert self.cache
+        started = time.perf_counter()
+        m = self.state
+        key = m.wanted, m.eip, m.mode
+        if found := self.cache.blobs.get(key):
+            self.set_index(key, self.cache.memory.base + found.place)  # another block had taken its place
+        else:
+            blob = self.translator.translate(key, 4096 - (key[0] & 4095)) if key[2] & FLAT else None
+            if blob is None:
+                self.index[slot_of(key)] = key[0], key[1] | key[2] << 32, 0, 0
+                self.never[key[0] >> 6].append(key)
+            elif self.cache.add(blob):
+                self.mark_code(key[0], blob.length)
+        self.spent['translating'] += time.perf_counter() - started
+
+    def mark_code(self, p: int, n: int) -> None:
+        """Guest bytes that a translation was made of: stores to them must be seen."""
+        physical = p - self.memory.host
+        if not 0 <= physical < self.memory.size:
+            return  # a ROM
+        page, word = physical >> 12, int(self.memory.code_map[physical >> 12])
+        for granule in range((physical & 4095) >> 6, ((physical & 4095) + n - 1 >> 6) + 1):
+            self.memory.code_map[page] |= np.int64(-(1 << 63)) if granule == 63 else np.int64(1 << granule)
+        if word == 0:
+            self.c_write_protect(self.state.address, physical)
+
+    def statistics(self) -> dict[str, Any]:
+        """The cache's part of --stats."""
+        m = self.state
+        if not self.cache:
+            return {}
+        return {'lookups': m.counts[dispatch.LOOKUPS], 'hits': m.counts[dispatch.HITS], 'translated_instructions': m.translated,
+                'coverage': m.translated / max(self.retired(), 1), 'translations': len(self.cache.blobs),
+                'bytes': {g.name: g.used for g in (self.cache.nursery, self.cache.tenured)}, **dict(sorted(self.cache.counts.items()))}
+
+    def careful(self) -> None:
+        """One instruction, with single-step and breakpoint traps (SDM 3B 17.2, 17.3)."""
+        m = self.state
+        self.slice, m.budget = 1, 1
+        traced = m.eflags & TF
+        opcode = self.memory.read(self.physical(), 1)[0] if traced else 0
+        before = m.counts[0]
+        self.c_step(m.address)
+        if traced and opcode not in NEVER_TRAPS and m.counts[0] == before:
+            m.dr[6] |= 1 << 14
+            m.fault_vector, m.fault_code = 1, 0
+            self.c_handle_fault(m.address)
+
+    def physical(self) -> int:
+        """Where CS:EIP lies in physical memory, as far as the TLB knows; else linear."""
+        m = self.state
+        a = (m.base[1] + m.eip) & 0xffffffff
+        n = (a >> 12 & 1023) + (m.user << 10)
+        return m.tlb_addend[n] + a - self.memory.host if m.tlb_read[n] == a & 0xfffff000 else a

@@ -1,0 +1,304 @@
+"""The opcode table, the only one: 80386 to Pentium Pro, integer, system and x87 (SDM volume 2, appendix A; x87: tables A-7 to A-22). No MMX, no SSE.
+
+A cell of TABLE (cells are separated by |) reads: opcode bytes, TEXT, operands, flags.
+- Opcode: `50-57` stands for eight opcodes; `/2` is an opcode extension in ModRM.reg, `/0-7` with eight texts are a whole group; `m`, `r`: with a memory operand
+  only, with a register only. The register forms of D8 to DF have their second byte instead.
+- TEXT: the function in emu/isa that is the meaning (docs/texts.md). Its part before the first _, or what follows `=` in the flags, is the mnemonic.
+- Operands: the first is `dst`, the second `src` (`-`: none), as appendix A writes them: E G I J M O R S C D A X Y with sizes b w d q t (8 16 32 64 80 bits), v z
+  (16 or 32: the operand size), p s a (pointers, table registers, bounds: their `w` is the operand size). Ibs: a byte, sign-extended. Z: a register numbered by the opcode's low 3 bits.
+  R: ModRM.mod is ignored. STi: ST(i), always `src`.
+- Flags: `lock`: LOCK is allowed with a memory destination. `rel`, `end`: how a block ends: a relative jump, anything else. `cc`: the condition is the opcode's low
+  4 bits. `name=n`: a constant for the text; `w=v`: the operand size.
+
+Out of it come FORMS, what texts are lowered for, and the tuples that emu/decoder/decode.py walks.
+The constants of a form: `w` the width in bits, `sw` the source's where the row gives two, `dst_kind`, `src_kind`, `third_kind` (REG: CL), and those that flags name.
+"""
+import re
+from typing import Iterator, NamedTuple
+
+from emu.isa.operands import IMM, MEM, REG
+
+TABLE = """
+00 ADD Eb Gb lock | 01 ADD Ev Gv lock | 02 ADD Gb Eb | 03 ADD Gv Ev | 04 ADD AL Ib | 05 ADD eAX Iz | 06 PUSH_SEG - ES w=v | 07 POP_SEG ES w=v end
+08 OR Eb Gb lock  | 09 OR Ev Gv lock  | 0A OR Gb Eb  | 0B OR Gv Ev  | 0C OR AL Ib  | 0D OR eAX Iz  | 0E PUSH_SEG - CS w=v
+10 ADC Eb Gb lock | 11 ADC Ev Gv lock | 12 ADC Gb Eb | 13 ADC Gv Ev | 14 ADC AL Ib | 15 ADC eAX Iz | 16 PUSH_SEG - SS w=v | 17 POP_SEG SS w=v end
+18 SBB Eb Gb lock | 19 SBB Ev Gv lock | 1A SBB Gb Eb | 1B SBB Gv Ev | 1C SBB AL Ib | 1D SBB eAX Iz | 1E PUSH_SEG - DS w=v | 1F POP_SEG DS w=v end
+20 AND Eb Gb lock | 21 AND Ev Gv lock | 22 AND Gb Eb | 23 AND Gv Ev | 24 AND AL Ib | 25 AND eAX Iz | 27 DAA
+28 SUB Eb Gb lock | 29 SUB Ev Gv lock | 2A SUB Gb Eb | 2B SUB Gv Ev | 2C SUB AL Ib | 2D SUB eAX Iz | 2F DAS
+30 XOR Eb Gb lock | 31 XOR Ev Gv lock | 32 XOR Gb Eb | 33 XOR Gv Ev | 34 XOR AL Ib | 35 XOR eAX Iz | 37 AAA
+38 CMP Eb Gb      | 39 CMP Ev Gv      | 3A CMP Gb Eb | 3B CMP Gv Ev | 3C CMP AL Ib | 3D CMP eAX Iz | 3F AAS
+40-47 INC Zv | 48-4F DEC Zv
+50-57 PUSH - Zv | 58-5F POP Zv
+60 PUSHA w=v | 61 POPA w=v | 62 BOUND Gv Ma | 63 ARPL Ew Gw
+68 PUSH - Iz | 69 IMUL3 Gv Ev Iz =imul | 6A PUSH - Ibs w=v | 6B IMUL3 Gv Ev Ibs =imul
+6C INS Yb DX end | 6D INS Yv DX end | 6E OUTS DX Xb end | 6F OUTS DX Xv end
+70-7F JCC - Jb cc rel
+80 /0-6 ADD OR ADC SBB AND SUB XOR Eb Ib lock  | 80 /7 CMP Eb Ib
+81 /0-6 ADD OR ADC SBB AND SUB XOR Ev Iz lock  | 81 /7 CMP Ev Iz
+82 /0-6 ADD OR ADC SBB AND SUB XOR Eb Ib lock  | 82 /7 CMP Eb Ib
+83 /0-6 ADD OR ADC SBB AND SUB XOR Ev Ibs lock | 83 /7 CMP Ev Ibs
+84 TEST Eb Gb | 85 TEST Ev Gv | 86 XCHG Eb Gb lock | 87 XCHG Ev Gv lock
+88 MOV Eb Gb | 89 MOV Ev Gv | 8A MOV Gb Eb | 8B MOV Gv Ev
+8C m MOV_FROM_SEG Mw Sw | 8C r MOV_FROM_SEG Ev Sw | 8D LEA Gv M | 8E MOV_TO_SEG Sw Ew end | 8F /0 POP Ev
+90 NOP | 91-97 XCHG Zv eAX
+98 CBW w=v =cbw/cwde | 99 CWD w=v =cwd/cdq | 9A CALL_FAR - Ap end | 9B WAIT | 9C PUSHF w=v | 9D POPF w=v end | 9E SAHF | 9F LAHF
+A0 MOV AL Ob | A1 MOV eAX Ov | A2 MOV Ob AL | A3 MOV Ov eAX
+A4 MOVS Yb Xb | A5 MOVS Yv Xv | A6 CMPS Xb Yb | A7 CMPS Xv Yv
+A8 TEST AL Ib | A9 TEST eAX Iz
+AA STOS Yb AL | AB STOS Yv eAX | AC LODS AL Xb | AD LODS eAX Xv | AE SCAS AL Yb | AF SCAS eAX Yv
+B0-B7 MOV Zb Ib | B8-BF MOV Zv Iz
+C0 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Eb Ib | C1 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Ev Ib
+C2 RET_NEAR - Iw w=v end | C3 RET_NEAR w=v end
+C4 LOAD_FAR Gv Mp sreg=0 =les end | C5 LOAD_FAR Gv Mp sreg=3 =lds end
+C6 /0 MOV Eb Ib | C7 /0 MOV Ev Iz
+C8 ENTER - Iw Ib w=v | C9 LEAVE w=v | CA RET_FAR - Iw w=v end | CB RET_FAR w=v end
+CC INT3 end | CD INT - Ib end | CE INTO end | CF IRET w=v end
+D0 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Eb 1  | D1 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Ev 1
+D2 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Eb CL | D3 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Ev CL
+D4 AAM - Ib | D5 AAD - Ib | D6 SALC | D7 XLAT
+E0 LOOPCC - Jb cc=5 rel | E1 LOOPCC - Jb cc=4 rel | E2 LOOP - Jb rel | E3 JCXZ - Jb rel
+E4 IN AL Ib end | E5 IN eAX Ib end | E6 OUT AL Ib end | E7 OUT eAX Ib end
+E8 CALL_REL - Jz rel | E9 JMP_REL - Jz rel | EA JMP_FAR - Ap end | EB JMP_REL - Jb rel
+EC IN AL DX end | ED IN eAX DX end | EE OUT AL DX end | EF OUT eAX DX end
+F1 INT1 end | F4 HLT end | F5 CMC
+F6 /0-1 TEST TEST Eb Ib | F6 /2-3 NOT NEG Eb lock | F6 /4 MUL - Eb | F6 /5 IMUL1 - Eb =imul | F6 /6-7 DIV IDIV - Eb
+F7 /0-1 TEST TEST Ev Iz | F7 /2-3 NOT NEG Ev lock | F7 /4 MUL - Ev | F7 /5 IMUL1 - Ev =imul | F7 /6-7 DIV IDIV - Ev
+F8 CLC | F9 STC | FA CLI | FB STI end | FC CLD | FD STD
+FE /0-1 INC DEC Eb lock
+FF /0-1 INC DEC Ev lock | FF /2 CALL_NEAR - Ev end | FF /3 CALL_FAR_M - Mp end | FF /4 JMP_NEAR - Ev end | FF /5 JMP_FAR_M - Mp end | FF /6 PUSH - Ev
+
+0F 00 /0-1 m SLDT STR Mw | 0F 00 /0-1 r SLDT STR Ev | 0F 00 /2-3 LLDT LTR - Ew end | 0F 00 /4-5 VERR VERW - Ew
+0F 01 /0-1 SGDT SIDT Ms | 0F 01 /2-3 LGDT LIDT - Ms end | 0F 01 /4 m SMSW Mw | 0F 01 /4 r SMSW Ev | 0F 01 /6 LMSW - Ew end | 0F 01 /7 INVLPG - M end
+0F 02 LAR Gv Ew | 0F 03 LSL Gv Ew | 0F 06 CLTS end | 0F 08 INVD | 0F 09 WBINVD | 0F 0B UD =ud2
+0F 18-1F NOP - Ev
+0F 20 MOV_FROM_CR Rd Cd | 0F 21 MOV_FROM_DR Rd Dd | 0F 22 MOV_TO_CR Cd Rd end | 0F 23 MOV_TO_DR Dd Rd end
+0F 30 WRMSR end | 0F 31 RDTSC | 0F 32 RDMSR | 0F 33 RDPMC | 0F 34 SYSENTER end | 0F 35 SYSEXIT end
+0F 40-4F CMOVCC Gv Ev cc
+0F 80-8F JCC - Jz cc rel
+0F 90-9F SETCC Eb cc
+0F A0 PUSH_SEG - FS w=v | 0F A1 POP_SEG FS w=v end | 0F A2 CPUID end | 0F A3 BT Ev Gv | 0F A4 SHLD Ev Gv Ib | 0F A5 SHLD Ev Gv CL
+0F A8 PUSH_SEG - GS w=v | 0F A9 POP_SEG GS w=v end | 0F AB BTS Ev Gv lock | 0F AC SHRD Ev Gv Ib | 0F AD SHRD Ev Gv CL | 0F AF IMUL2 Gv Ev =imul
+0F B0 CMPXCHG Eb Gb lock | 0F B1 CMPXCHG Ev Gv lock
+0F B2 LOAD_FAR Gv Mp sreg=2 =lss end | 0F B3 BTR Ev Gv lock | 0F B4 LOAD_FAR Gv Mp sreg=4 =lfs end | 0F B5 LOAD_FAR Gv Mp sreg=5 =lgs end
+0F B6 MOVZX Gv Eb | 0F B7 MOVZX Gv Ew | 0F BA /4 BT Ev Ib | 0F BA /5-7 BTS BTR BTC Ev Ib lock | 0F BB BTC Ev Gv lock
+0F BC BSF Gv Ev | 0F BD BSR Gv Ev | 0F BE MOVSX Gv Eb | 0F BF MOVSX Gv Ew
+0F C0 XADD Eb Gb lock | 0F C1 XADD Ev Gv lock | 0F C7 /1 CMPXCHG8B Mq lock | 0F C8-CF BSWAP Zv
+
+D8 /0-7 FADD_M FMUL_M FCOM_M FCOMP_M FSUB_M FSUBR_M FDIV_M FDIVR_M - Md
+D8 C0-C7 FADD - STi | D8 C8-CF FMUL - STi | D8 D0-D7 FCOM - STi | D8 D8-DF FCOMP - STi
+D8 E0-E7 FSUB - STi | D8 E8-EF FSUBR - STi | D8 F0-F7 FDIV - STi | D8 F8-FF FDIVR - STi
+D9 /0 FLD_M - Md | D9 /2-3 FST_M FSTP_M Md | D9 /4 FLDENV - M w=v | D9 /5 FLDCW - Mw | D9 /6 FNSTENV M w=v | D9 /7 FNSTCW Mw
+D9 C0-C7 FLD - STi | D9 C8-CF FXCH - STi | D9 D0 FNOP | D9 D8-DF FSTP - STi
+D9 E0 FCHS | D9 E1 FABS | D9 E4 FTST | D9 E5 FXAM
+D9 E8 FLD_CONSTANT constant=0 =fld1 | D9 E9 FLD_CONSTANT constant=1 =fldl2t | D9 EA FLD_CONSTANT constant=2 =fldl2e | D9 EB FLD_CONSTANT constant=3 =fldpi
+D9 EC FLD_CONSTANT constant=4 =fldlg2 | D9 ED FLD_CONSTANT constant=5 =fldln2 | D9 EE FLD_CONSTANT constant=6 =fldz
+D9 F0 F2XM1 | D9 F1 FYL2X | D9 F2 FPTAN | D9 F3 FPATAN | D9 F4 FXTRACT | D9 F5 FPREM1 | D9 F6 FDECSTP | D9 F7 FINCSTP
+D9 F8 FPREM | D9 F9 FYL2XP1 | D9 FA FSQRT | D9 FB FSINCOS | D9 FC FRNDINT | D9 FD FSCALE | D9 FE FSIN | D9 FF FCOS
+DA /0-7 FIADD FIMUL FICOM FICOMP FISUB FISUBR FIDIV FIDIVR - Md
+DA C0-C7 FCMOVCC - STi cc=2 =fcmovb | DA C8-CF FCMOVCC - STi cc=4 =fcmove | DA D0-D7 FCMOVCC - STi cc=6 =fcmovbe | DA D8-DF FCMOVCC - STi cc=10 =fcmovu
+DA E9 FUCOMPP
+DB /0 FILD - Md | DB /2-3 FIST FISTP Md | DB /5 FLD_M - Mt | DB /7 FSTP_M Mt
+DB C0-C7 FCMOVCC - STi cc=3 =fcmovnb | DB C8-CF FCMOVCC - STi cc=5 =fcmovne | DB D0-D7 FCMOVCC - STi cc=7 =fcmovnbe | DB D8-DF FCMOVCC - STi cc=11 =fcmovnu
+DB E0-E1 FNOP | DB E2 FNCLEX | DB E3 FNINIT | DB E4 FNOP | DB E8-EF FUCOMI - STi | DB F0-F7 FCOMI - STi
+DC /0-7 FADD_M FMUL_M FCOM_M FCOMP_M FSUB_M FSUBR_M FDIV_M FDIVR_M - Mq
+DC C0-C7 FADD_R - STi  | DC C8-CF FMUL_R - STi | DC D0-D7 FCOM - STi    | DC D8-DF FCOMP - STi
+DC E0-E7 FSUBR_R - STi | DC E8-EF FSUB_R - STi | DC F0-F7 FDIVR_R - STi | DC F8-FF FDIV_R - STi
+DD /0 FLD_M - Mq | DD /2-3 FST_M FSTP_M Mq | DD /4 FRSTOR - M w=v | DD /6 FNSAVE M w=v | DD /7 FNSTSW Mw
+DD C0-C7 FFREE - STi | DD C8-CF FXCH - STi | DD D0-D7 FST - STi | DD D8-DF FSTP - STi | DD E0-E7 FUCOM - STi | DD E8-EF FUCOMP - STi
+DE /0-7 FIADD FIMUL FICOM FICOMP FISUB FISUBR FIDIV FIDIVR - Mw
+DE C0-C7 FADDP - STi  | DE C8-CF FMULP - STi | DE D0-D7 FCOMP - STi  | DE D9 FCOMPP
+DE E0-E7 FSUBRP - STi | DE E8-EF FSUBP - STi | DE F0-F7 FDIVRP - STi | DE F8-FF FDIVP - STi
+DF /0 FILD - Mw | DF /2-3 FIST FISTP Mw | DF /4 FBLD - Mt | DF /5 FILD - Mq | DF /6 FBSTP Mt | DF /7 FISTP Mq
+DF C0-C7 FFREEP - STi | DF C8-CF FXCH - STi | DF D0-DF FSTP - STi | DF E0 FNSTSW_AX | DF E8-EF FUCOMIP - STi | DF F0-F7 FCOMIP - STi
+"""
+# Not documented, but there since the 8087 or 386: 82, D6, F1, the second TEST and SHL of the groups, FFREEP, and the second encodings of FCOM FCOMP FXCH FSTP.
+# DB E0, E1, E4 are FENI, FDISI, FSETPM: no operation since the 387.
+
+CONDITIONS = 'o no b ae e ne be a s ns p np l ge le g'.split()
+WIDTHS = {'b': 8, 'w': 16, 'd': 32, 'q': 64, 't': 80}
+GENERAL = {'AL': 0, 'eAX': 0, 'CL': 1, 'DX': 2}
+SEGMENTS = {'ES': 0, 'CS': 1, 'SS': 2, 'DS': 3, 'FS': 4, 'GS': 5}
+FIXED = GENERAL | SEGMENTS
+
+# OPCODES[opcode, + 100h after 0F] = number of the first leaf << 3 | how the leaf is found.
+PLAIN, MODRM, GROUP, ESCAPE, REGISTER = range(5)  # itself; + memory; + reg * 2 + memory; + reg in memory, + 8 + low 6 bits else; itself, mod ignored
+# INFO[leaf] = immediate | where dst's number is from << 4 | src's << 8 | LOCKABLE
+NONE, BYTE, SIGNED_BYTE, WORD, FULL, FAR, FRAME, OFFSET, ONE = range(9)  # FAR: offset, selector; FRAME: ENTER's word, byte; OFFSET: moffs
+FROM_REG, FROM_RM, FROM_OPCODE, FROM_FIXED = 1, 2, 3, 8  # FROM_FIXED + the number
+LOCKABLE = 0x1000
+IMMEDIATES = {'Ib': BYTE, 'Ibs': SIGNED_BYTE, 'Jb': SIGNED_BYTE, 'Iw': WORD, 'Iz': FULL, 'Jz': FULL, 'Ap': FAR, 'Ob': OFFSET, 'Ov': OFFSET, '1': ONE}
+
+
+class Form(NamedTuple):
+    """What a text is lowered for: all instructions with the same text and constants."""
+
+    name: str
+    text: str
+    fields: dict[str, int]
+    ends: str  # '', 'rel', 'end'
+    mnemonic: str
+    operands: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """One encoding: an opcode (+ 100h after 0F), ModRM.reg or the whole second byte where they belong to it, 'm' or 'r' or ''."""
+
+    opcode: int
+    reg: int | None
+    second: int | None
+    half: str
+    text: str
+    operands: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+def span(token: str, base: int) -> list[int]:
+    """'50-57' -> 50h to 57h."""
+    first, _, last = token.partition('-')
+    return list(range(int(first, base), int(last or first, base) + 1))
+
+
+def rows_of(cell: str) -> Iterator[Row]:
+    """The encodings that a cell of TABLE stands for."""
+    found = re.fullmatch(r'((?:[0-9A-F]{2}(?:-[0-9A-F]{2})? )+)(/[0-7](?:-[0-7])? )?([mr] )?(.*)', ' '.join(cell.split()))
+    assert found, cell
+    codes, extension, half, rest = found[1].split(), found[2], (found[3] or '').strip(), found[4].split()
+    page = 0x100 if codes[0] == '0F' else 0
+    if page: codes = codes[1:]
+    regs = span(extension[1:], 8) if extension else [None]
+    texts, rest = rest[:len(regs)], rest[len(regs):]
+    operands = tuple(x for x in rest if re.fullmatch('-|1|STi|[ABCDEGIJMORSXYZ][a-z]{0,2}', x) or x in FIXED)
+    flags = tuple(x for x in rest if x not in operands)
+    for opcode in span(codes[0], 16):
+        for second in span(codes[1], 16) if len(codes) > 1 else [None]:
+            for reg, text in zip(regs, texts, strict=True):
+                yield Row(page + opcode, reg, second, half, text, operands, flags)
+
+
+def width(operand: str, size: int) -> int | None:
+    """The bits of an operand at an operand size of 16 or 32; None: it has no part in the instruction's width."""
+    if operand in FIXED or operand == 'STi': return {'AL': 8, 'eAX': size}.get(operand)
+    if operand[0] == 'J' or operand[-1] in 'vzpa' or operand == 'Ms': return size
+    return WIDTHS.get(operand[1:]) if operand[0] not in 'IS' else None
+
+
+def kind(operand: str, memory: bool) -> int | None:
+    """REG, IMM, MEM of an operand, or None for what is no general register."""
+    if operand in GENERAL or operand[0] in 'GZR': return REG
+    if operand[0] in 'IJA1': return IMM
+    if operand[0] in 'MO': return MEM
+    if operand[0] == 'E': return MEM if memory else REG
+    return None
+
+
+def constants(row: Row, memory: bool, size: int) -> dict[str, int]:
+    """What a text can take for granted of a row's instructions."""
+    fields: dict[str, int] = {}
+    widths = [w for x in row.operands if (w := width(x, size))]
+    if 'w=v' in row.flags: fields['w'] = size
+    elif widths: fields['w'] = widths[0]
+    if len(row.operands) > 1 and row.operands[0][0] + row.operands[1][0] == 'GE' and row.operands[0][1:] != row.operands[1][1:]: fields['sw'] = widths[1]
+    if not any(x[0] in 'XY' for x in row.operands):
+        for name, operand in zip(('dst_kind', 'src_kind', 'third_kind'), row.operands):
+            if (k := kind(operand, memory)) is not None: fields[name] = k
+    for flag in row.flags:
+        if flag == 'cc': fields['cc'] = row.opcode & 15
+        elif '=' in flag[1:] and flag != 'w=v': fields[flag.split('=')[0]] = int(flag.split('=')[1])
+    return fields
+
+
+def mnemonic(row: Row, fields: dict[str, int]) -> str:
+    """As Intel spells it."""
+    for flag in row.flags:
+        if flag[0] == '=': return flag[1:].split('/')[fields['w'] == 32 if '/' in flag else 0]
+    if row.text.endswith('CC'): return row.text[:-2].lower() + CONDITIONS[fields['cc']]
+    return row.text.split('_')[0].lower()
+
+
+def form_name(text: str, fields: dict[str, int]) -> str:
+    """ADD_32_RM: text, width, kinds of operands; other constants by name."""
+    parts = [text, *([str(fields['w'])] if 'w' in fields else [])]
+    if letters := ''.join('RIM'[fields[k]] for k in ('dst_kind', 'src_kind', 'third_kind') if k in fields): parts.append(letters)
+    return '_'.join(parts + [f'{k}{v}' for k, v in fields.items() if k != 'w' and not k.endswith('kind')])
+
+
+class Forms(dict[tuple[object, ...], int]):
+    """The forms so far: (text, constants) -> number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[Form] = []
+        self.number('UD', {}, 'end', 'ud2', ())
+        self.number('TOO_LONG', {}, 'end', 'too_long', ())
+
+    def number(self, text: str, fields: dict[str, int], ends: str, name: str, operands: tuple[str, ...]) -> int:
+        key = (text, *sorted(fields.items()))
+        if key not in self:
+            self[key] = len(self.all)
+            self.all.append(Form(form_name(text, fields), text, fields, ends, name, operands))
+        assert text == 'UD' or (self.all[self[key]].ends, self.all[self[key]].mnemonic) == (ends, name), f'{text}: one form, but not one end or mnemonic'
+        return self[key]
+
+
+def source(operand: str, memory: bool) -> int:
+    """Where the decoder takes an operand's register number from."""
+    if operand in FIXED: return FROM_FIXED + FIXED[operand]
+    if operand[0] in 'GSCD' and operand != 'STi': return FROM_REG
+    if operand in ('STi',) or operand[0] == 'R' or operand[0] == 'E' and not memory: return FROM_RM
+    return FROM_OPCODE if operand[0] == 'Z' else FROM_FIXED
+
+
+def info(row: Row, memory: bool) -> int:
+    """What the decoder has to know of a row besides its form."""
+    found = [IMMEDIATES[x] for x in row.operands if x in IMMEDIATES]
+    immediate = FRAME if found == [WORD, BYTE] else found[0] if found else NONE
+    dst, src = [*(source(x, memory) for x in row.operands[:2]), FROM_FIXED, FROM_FIXED][:2]
+    return immediate | dst << 4 | src << 8 | (LOCKABLE if memory and 'lock' in row.flags else 0)
+
+
+def how(rows: list[Row]) -> int:
+    """How the decoder finds the leaf of an opcode with these rows."""
+    if 0xd8 <= rows[0].opcode <= 0xdf: return ESCAPE
+    if rows[0].reg is not None: return GROUP
+    letters = {x[0] for row in rows for x in row.operands if x not in FIXED}
+    return REGISTER if 'R' in letters else MODRM if letters & set('EGMS') else PLAIN
+
+
+def place(row: Row, way: int, memory: bool) -> int:
+    """The leaf's number among those of its opcode."""
+    if way == ESCAPE: return (row.reg or 0) if row.second is None else 8 + (row.second & 63)
+    if way == GROUP: return (row.reg or 0) * 2 + memory
+    return int(memory) if way == MODRM else 0
+
+
+def halves(row: Row, way: int) -> list[bool]:
+    """Whether a row stands for a register operand, a memory operand, or both."""
+    if way in (PLAIN, REGISTER) or row.second is not None or row.half == 'r': return [False]
+    if row.half == 'm' or any(x[0] == 'M' for x in row.operands): return [True]
+    return [False, True]
+
+
+def build() -> tuple[list[Form], list[int], list[int], list[int]]:
+    """TABLE -> the forms; OPCODES; FORM (leaf * 2 + 1 for an operand size of 32); INFO."""
+    forms, by_opcode = Forms(), {}  # type: ignore[var-annotated]
+    for row in (row for line in TABLE.splitlines() if line for cell in line.split('|') for row in rows_of(cell)):
+        by_opcode.setdefault(row.opcode, []).append(row)
+    opcodes, leaves = [PLAIN] * 512, [(0, 0, NONE)]  # leaf 0: an invalid opcode
+    for opcode, rows in by_opcode.items():
+        way, first = how(rows), len(leaves)
+        opcodes[opcode] = first << 3 | way
+        leaves += [leaves[0]] * (1, 2, 16, 72, 1)[way]
+        taken = set()
+        for row, memory in ((row, memory) for row in rows for memory in halves(row, way)):
+            at = first + place(row, way, memory)
+            assert at not in taken, f'twice in the table: {row}'
+            taken.add(at)
+            ends = next((x for x in row.flags if x in ('rel', 'end')), 'end' if row.text == 'UD' else '')
+            both = [constants(row, memory, size) for size in (16, 32)]
+            narrow, wide = (forms.number(row.text, fields, ends, mnemonic(row, fields), row.operands) for fields in both)
+            leaves[at] = narrow, wide, info(row, memory)
+    return forms.all, opcodes, [n for leaf in leaves for n in leaf[:2]], [leaf[2] for leaf in leaves]
+
+
+FORMS, *tables = build()
+OPCODES, FORM, INFO = map(tuple, tables)

@@ -1,0 +1,159 @@
+"""The bus: who answers which port, and which physical address that is not memory.
+
+A device registers a window with `read(port, width) -> value` and `write(port, width, value)`, widths in bits; for memory the first argument is the
+offset in the window. An access that a window does not take (wider than it wants, or across its end) is made of two of half the width, as a PC's
+chipset does for 8-bit devices. Where nothing answers, reads give all ones and writes are lost. Windows may overlap: the one added last wins a port.
+Nothing that a guest does raises an exception here. The CPU's side is the six methods that emu/isa/language.py calls.
+"""
+import ctypes
+from typing import Callable, NamedTuple
+
+Read = Callable[[int, int], int]
+Write = Callable[[int, int, int], None]
+Block = Callable[[int, int, memoryview], None]
+
+UNITS = {8: ctypes.c_uint8, 16: ctypes.c_uint16, 32: ctypes.c_uint32}
+
+
+class Window(NamedTuple):
+    """Ports or addresses from `first` to before `end`."""
+
+    first: int
+    end: int
+    read: Read
+    write: Write
+    wide: bool = True  # takes 16 and 32 bits too
+    read_block: Block | None = None  # (port, width, memory to fill): a whole `rep ins`
+    write_block: Block | None = None
+
+
+class Bus:
+    """`trace(kind, place, width, value)` is told of every access, `unimplemented(kind, place)` once of each port (or page) where nothing answers.
+
+    Kinds are 'in', 'out', 'read' and 'write'.
+    """
+
+    def __init__(self) -> None:
+        self.ports: dict[int, Window] = {}
+        self.mmio: list[Window] = []
+        self.trace: Callable[[str, int, int, int], None] | None = None
+        self.unimplemented: Callable[[str, int], None] | None = None
+        self.reported: set[tuple[str, int]] = set()
+
+    def add_ports(self, first: int, count: int, read: Read, write: Write, wide: bool = False,
+                  read_block: Block | None = None, write_block: Block | None = None) -> Window:
+        """Gives `count` ports to a device; without `wide` it sees bytes only."""
+        window = Window(first, first + count, read, write, wide, read_block, write_block)
+        self.ports.update(dict.fromkeys(range(first, first + count), window))
+        return window
+
+    def remove_ports(self, window: Window) -> None:
+        """Takes back the ports that the window still has."""
+        for port in range(window.first, window.end):
+            if self.ports.get(port) is window: del self.ports[port]
+
+    def add_mmio(self, first: int, size: int, read: Read, write: Write, wide: bool = True) -> Window:
+        """Gives `size` bytes of physical addresses to a device; the page map must not have them as memory."""
+        window = Window(first, first + size, read, write, wide)
+        self.mmio.insert(0, window)
+        return window
+
+    def remove_mmio(self, window: Window) -> None:
+        """Takes the addresses back."""
+        self.mmio = [other for other in self.mmio if other is not window]
+
+    # --- ports: what the CPU calls ----------------------------------------------------------------------------------------------
+
+    def port_in(self, port: int, w: int) -> int:
+        """Reads w bits."""
+        value = self.input(port, w)
+        if self.trace: self.trace('in', port, w, value)
+        return value
+
+    def port_out(self, port: int, w: int, v: int) -> None:
+        """Writes w bits."""
+        if self.trace: self.trace('out', port, w, v)
+        self.output(port, w, v)
+
+    def port_in_block(self, port: int, w: int, pointer: int, n: int) -> None:
+        """Reads a port n times into host memory."""
+        window = self.ports.get(port)
+        if w not in UNITS or n <= 0: return
+        memory = (UNITS[w] * n).from_address(pointer)
+        if window and window.read_block and not self.trace: window.read_block(port, w, memoryview(memory).cast('B'))
+        else:
+            for k in range(n): memory[k] = self.port_in(port, w)
+
+    def port_out_block(self, port: int, w: int, pointer: int, n: int) -> None:
+        """Writes n values from host memory to a port."""
+        window = self.ports.get(port)
+        if w not in UNITS or n <= 0: return
+        memory = (UNITS[w] * n).from_address(pointer)
+        if window and window.write_block and not self.trace: window.write_block(port, w, memoryview(memory).cast('B'))
+        else:
+            for k in range(n): self.port_out(port, w, memory[k])
+
+    def input(self, port: int, w: int) -> int:
+        """port_in, untraced."""
+        window = self.ports.get(port)
+        if window and (w == 8 or window.wide and w <= 32 and port + (w >> 3) <= window.end):
+            return window.read(port, w) & ((1 << w) - 1)
+        if w > 8:
+            half = w >> 1
+            return self.input(port, half) | self.input((port + (half >> 3)) & 0xffff, half) << half
+        self.unclaimed('in', port)
+        return 0xff
+
+    def output(self, port: int, w: int, v: int) -> None:
+        """port_out, untraced."""
+        window = self.ports.get(port)
+        if window and (w == 8 or window.wide and w <= 32 and port + (w >> 3) <= window.end):
+            window.write(port, w, v & ((1 << w) - 1))
+        elif w > 8:
+            half = w >> 1
+            self.output(port, half, v)
+            self.output((port + (half >> 3)) & 0xffff, half, v >> half)
+        else: self.unclaimed('out', port)
+
+    # --- devices' memory: what the CPU calls ------------------------------------------------------------------------------------
+
+    def mmio_read(self, physical: int, w: int) -> int:
+        """Reads w bits."""
+        window = self.window(physical, w)
+        if window is None:
+            self.unclaimed('read', physical & -4096)
+            value = (1 << w) - 1
+        elif self.takes(window, physical, w): value = window.read(physical - window.first, w) & ((1 << w) - 1)
+        else:
+            half = w >> 1
+            return self.mmio_read(physical, half) | self.mmio_read(physical + (half >> 3), half) << half
+        if self.trace: self.trace('read', physical, w, value)
+        return value
+
+    def mmio_write(self, physical: int, w: int, v: int) -> None:
+        """Writes w bits."""
+        window = self.window(physical, w)
+        if window and not self.takes(window, physical, w):
+            half = w >> 1
+            self.mmio_write(physical, half, v & ((1 << half) - 1))
+            self.mmio_write(physical + (half >> 3), half, v >> half)
+            return
+        if self.trace: self.trace('write', physical, w, v)
+        if window: window.write(physical - window.first, w, v & ((1 << w) - 1))
+        else: self.unclaimed('write', physical & -4096)
+
+    def window(self, physical: int, w: int) -> Window | None:
+        """A window that an access touches."""
+        for window in self.mmio:
+            if physical < window.end and window.first < physical + (w >> 3): return window
+        return None
+
+    def takes(self, window: Window, physical: int, w: int) -> bool:
+        """Whether the window answers this access as a whole."""
+        return w == 8 or window.wide and w <= 32 and window.first <= physical and physical + (w >> 3) <= window.end
+
+    def unclaimed(self, kind: str, place: int) -> None:
+        """Nothing answers."""
+        if self.unimplemented and (kind, place) not in self.reported:
+            self.reported.add((kind, place))
+            self.unimplemented(kind, place)

@@ -1,0 +1,46 @@
+"""The clock: guest time in nanoseconds, and what is to happen when.
+
+Devices ask `now()` and compute; they keep no running counters. `at` calls back once; a periodic device rearms from the ideal time of its last event, so
+nothing drifts, and from the present where it has fallen behind by a period or more, so that late ticks are dropped instead of piling up.
+"""
+import heapq
+from typing import Callable, NamedTuple
+
+
+class Timer(NamedTuple):
+    """An event to come; the number keeps events of the same time in order."""
+
+    time: int
+    number: int
+    callback: Callable[[], None]
+
+
+class Clock:
+    """`now` is the time source; whoever runs the CPU calls `run_due` at `next_deadline` or later."""
+
+    def __init__(self, now: Callable[[], int]):
+        self.now = now
+        self.timers: list[Timer] = []  # a heap; with a dozen timers in it, cancelling may well look through all
+        self.made = 0
+
+    def at(self, time: int, callback: Callable[[], None]) -> Timer:
+        """Calls back when guest time has reached `time`."""
+        self.made += 1
+        timer = Timer(time, self.made, callback)
+        heapq.heappush(self.timers, timer)
+        return timer
+
+    def cancel(self, timer: Timer | None) -> None:
+        """Forgets an event; None and past events are welcome."""
+        if timer in self.timers:
+            self.timers.remove(timer)
+            heapq.heapify(self.timers)
+
+    def next_deadline(self) -> int | None:
+        """The time of the earliest event."""
+        return self.timers[0].time if self.timers else None
+
+    def run_due(self) -> None:
+        """Runs all events up to now, in order, with those that they add."""
+        now = self.now()
+        while self.timers and self.timers[0].time <= now: heapq.heappop(self.timers).callback()

@@ -1,0 +1,75 @@
+"""Pc: the first machine: a PC of the 440FX kind around a CPU, with one serial port, a keyboard and a mouse; no disks, screen or network yet.
+
+Everything the devices know of the CPU are the five methods of `Processor`. Whoever runs it looks at `next_deadline`, calls `run_due` when it is reached,
+and `acknowledge` when the CPU takes an interrupt.
+"""
+from typing import Callable, Protocol, Sequence
+
+from emu.hw.bus import Bus
+from emu.hw.clock import Clock
+from emu.hw.i8042 import I8042
+from emu.hw.pci import Pci
+from emu.hw.pic import Pic
+from emu.hw.pit import Pit
+from emu.hw.ports import A20, Port92, PortB, Remembered, ResetControl, add_debug_exit, add_debugcon
+from emu.hw.rtc import Rtc
+from emu.hw.uart import Uart
+from emu.mem.memory import Memory
+
+
+class Processor(Protocol):
+    """What a machine does to its CPU."""
+
+    def set_irq(self, level: bool) -> None:
+        """INTR."""
+
+    def nmi(self) -> None:
+        """NMI."""
+
+    def reset(self) -> None:
+        """RESET."""
+
+    def set_a20(self, enabled: bool) -> None:
+        """A20M#."""
+
+    def exit(self, code: int) -> None:
+        """The guest ends the run."""
+
+
+class Pc:
+    """`now` is guest time in ns; `serial` gets what COM1 sends; `rtc_epoch` is the time of day at the start (None: the host's)."""
+
+    def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Callable[[bytes], object] = lambda data: None,
+                 rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None):
+        self.memory, self.cpu = memory, cpu
+        self.bus = bus = Bus()
+        self.clock = clock = Clock(now)
+        self.pic = Pic(bus, cpu.set_irq)
+        self.pit = Pit(bus, clock, self.irq(0))
+        self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch)
+        self.uart = Uart(bus, clock, self.irq(4), serial)
+        self.a20 = A20(cpu.set_a20)
+        self.remembered = Remembered(bus)
+        self.port_b = PortB(bus, clock, self.pit.channels[2])
+        self.port_92 = Port92(bus, self.a20, cpu.reset)
+        self.i8042 = I8042(bus, clock, self.irq(1), self.irq(12), self.a20, cpu.reset)
+        self.pci = Pci(bus, self.pic.set_irq)
+        self.reset_control = ResetControl(bus, cpu.reset, self.hard_reset)
+        for port, write in debugcon: add_debugcon(bus, port, write)
+        if debug_exit is not None: add_debug_exit(bus, debug_exit, cpu.exit)
+        self.acknowledge, self.run_due, self.next_deadline = self.pic.acknowledge, clock.run_due, clock.next_deadline
+
+    def irq(self, n: int) -> Callable[[bool], None]:
+        """The interrupt line of a device."""
+        return lambda level: self.pic.set_irq(n, level)
+
+    def reset(self) -> None:
+        """Every device's RESET; the CPU has its own."""
+        for device in (self.pit, self.rtc, self.uart, self.i8042, self.pci, self.port_b, self.port_92, self.reset_control, self.remembered, self.pic):
+            device.reset()
+        self.a20.set(True)
+
+    def hard_reset(self) -> None:
+        """What the reset button does."""
+        self.reset()
+        self.cpu.reset()

@@ -1,0 +1,184 @@
+"""PCI: configuration mechanism 1 (PCI 2.1, 3.7.4.1), devices with their configuration header (6.1), and the two chips of Intel's 440FX set that make
+the PC: the 82441FX host bridge (8086:1237) and the 82371SB PIIX3 ISA bridge (8086:7000) with its interrupt steering.
+
+A device's base addresses call `moved(address or None)` when they come, go or change; the device registers its own window with the bus. Left out: bridges to
+other buses, special cycles, expansion ROMs, power management. The host bridge's registers are only remembered, PAM (shadow RAM) and SMRAM included.
+"""
+from typing import Callable, NamedTuple
+
+from emu.hw.bus import Bus
+
+COMMAND, STATUS, BAR0, INTERRUPT_LINE, INTERRUPT_PIN = 0x04, 0x06, 0x10, 0x3c, 0x3d
+IO_SPACE, MEMORY_SPACE, BUS_MASTER = 1, 2, 4  # of the command register
+PIRQ = 0x60  # PIIX3: four routing registers
+ROUTABLE = {3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15}
+
+
+class Base(NamedTuple):
+    """A base address register: `size` is a power of two."""
+
+    size: int
+    io: bool
+    moved: Callable[[int | None], None]
+
+
+class PciDevice:
+    """A function's 256 bytes of configuration space; `writable` has the bits that a guest may change, `sticky` those that writing 1 clears."""
+
+    def __init__(self, vendor: int, device: int, class_code: int, revision: int = 0, header: int = 0, pin: int = 0):
+        self.config, self.writable, self.sticky = bytearray(256), bytearray(256), bytearray(256)
+        self.bases: dict[int, Base] = {}
+        self.placed: dict[int, int | None] = {}
+        self.put(0, 16, vendor)
+        self.put(2, 16, device)
+        self.put(8, 32, class_code << 8 | revision)
+        self.put(0x0e, 8, header)
+        self.put(INTERRUPT_PIN, 8, pin)
+        self.allow(COMMAND, 16, 0x0100 if class_code >> 16 == 6 else 0x0147)  # bridges are always on
+        self.allow(0x0c, 16, 0xf8ff)  # cache line size, latency timer
+        self.allow(INTERRUPT_LINE, 8, 0xff)
+        self.sticky[STATUS + 1] = 0xf9
+
+    def put(self, at: int, w: int, v: int) -> None:
+        """Sets a register as it is after reset."""
+        self.config[at:at + w // 8] = v.to_bytes(w // 8, 'little')
+        self.initial = bytes(self.config)
+
+    def allow(self, at: int, w: int, bits: int) -> None:
+        """Makes bits of a register writable."""
+        self.writable[at:at + w // 8] = bits.to_bytes(w // 8, 'little')
+
+    def get(self, at: int, w: int) -> int:
+        """A register."""
+        return int.from_bytes(self.config[at:at + w // 8], 'little')
+
+    def add_base(self, n: int, size: int, io: bool, moved: Callable[[int | None], None]) -> None:
+        """Base address n; all ones written to it read back as its size (6.2.5.1)."""
+        self.bases[n], self.placed[n] = Base(size, io, moved), None
+        self.put(BAR0 + 4 * n, 32, int(io))
+        self.allow(BAR0 + 4 * n, 32, -size & (0xfffffffc if io else 0xfffffff0))
+        self.allow(COMMAND, 16, int.from_bytes(self.writable[COMMAND:COMMAND + 2], 'little') | (IO_SPACE if io else MEMORY_SPACE))
+
+    def write(self, at: int, w: int, v: int) -> None:
+        """A guest's write."""
+        for k in range(w // 8):
+            byte, n = v >> 8 * k & 0xff, at + k
+            self.config[n] = (self.config[n] & ~self.writable[n] | byte & self.writable[n]) & ~(byte & self.sticky[n])
+        self.place()
+
+    def place(self) -> None:
+        """Tells of base addresses that have changed, and enables."""
+        for n, base in self.bases.items():
+            value = self.get(BAR0 + 4 * n, 32)
+            address = value & (0xfffffffc if base.io else 0xfffffff0)
+            enabled = self.get(COMMAND, 16) & (IO_SPACE if base.io else MEMORY_SPACE)
+            fits = 0 < address and address + base.size <= (0x10000 if base.io else 0xfffff000)
+            where = address if enabled and fits else None
+            if where != self.placed[n]:
+                self.placed[n] = where
+                base.moved(where)
+
+    def reset(self) -> None:
+        """RST#."""
+        self.config[:] = self.initial
+        self.place()
+
+
+class HostBridge(PciDevice):
+    """82441FX (data sheet, 3.2)."""
+
+    def __init__(self) -> None:
+        super().__init__(0x8086, 0x1237, 0x060000, revision=2)
+        self.put(COMMAND, 16, 0x0006)
+        self.put(STATUS, 16, 0x0280)
+        self.put(0x72, 8, 0x02)  # SMRAM
+        for at in range(0x50, 0x60): self.allow(at, 8, 0xff)  # PMC, DRAM and PAM registers
+        for at in range(0x60, 0x68): self.allow(at, 8, 0xff)  # DRB: DRAM row boundaries
+        self.allow(0x72, 8, 0x77)
+
+
+class IsaBridge(PciDevice):
+    """PIIX3, function 0 (data sheet, 2.2): `route` is called after a change of the PIRQ registers."""
+
+    def __init__(self, route: Callable[[], None]):
+        super().__init__(0x8086, 0x7000, 0x060100, header=0x80)
+        self.route = route
+        self.put(COMMAND, 16, 0x0007)
+        self.put(STATUS, 16, 0x0200)
+        self.put(0x4c, 8, 0x4d)  # IORT
+        self.put(0x4e, 16, 0x0003)  # XBCS
+        self.put(0x69, 8, 0x02)  # TOM
+        for at, w, bits in ((0x4c, 8, 0xff), (0x4e, 16, 0x07ff), (0x69, 8, 0xfe), (0x6a, 16, 0x0017), (0x82, 8, 0x0f), (0xa0, 8, 0x1f)): self.allow(at, w, bits)
+        for at in range(PIRQ, PIRQ + 4):
+            self.put(at, 8, 0x80)
+            self.allow(at, 8, 0x8f)
+
+    def write(self, at: int, w: int, v: int) -> None:
+        super().write(at, w, v)
+        if PIRQ <= at + w // 8 - 1 and at < PIRQ + 4: self.route()
+
+
+class Pci:
+    """Bus 0: ports CF8h and CFCh, and the interrupt lines. `set_irq(n, level)` is the interrupt controller's."""
+
+    def __init__(self, bus: Bus, set_irq: Callable[[int, bool], None]):
+        self.set_irq = set_irq
+        self.address = 0
+        self.devices: dict[tuple[int, int], PciDevice] = {}
+        self.lines: set[tuple[int, int]] = set()  # (device, pin) of those that ask for an interrupt
+        self.driven: set[int] = set()  # IRQs that are high for them
+        self.isa = IsaBridge(self.route)
+        self.add(0, 0, HostBridge())
+        self.add(1, 0, self.isa)
+        bus.add_ports(0xcf8, 4, self.read_address, self.write_address, wide=True)
+        bus.add_ports(0xcfc, 4, self.read_data, self.write_data, wide=True)
+
+    def add(self, number: int, function: int, device: PciDevice) -> None:
+        """Plugs a device in."""
+        self.devices[number, function] = device
+
+    def reset(self) -> None:
+        """RST#."""
+        self.address = 0
+        self.lines.clear()
+        for device in self.devices.values(): device.reset()
+        self.route()
+
+    # --- configuration mechanism 1 -----------------------------------------------------------------------------------------------------
+
+    def read_address(self, port: int, w: int) -> int:
+        """CONFIG_ADDRESS takes 32-bit accesses only; others pass by."""
+        return self.address if w == 32 else -1
+
+    def write_address(self, port: int, w: int, v: int) -> None:
+        """Bit 31 enables; bus, device, function, register."""
+        if w == 32: self.address = v & 0x80fffffc
+
+    def chosen(self) -> PciDevice | None:
+        """The function that CONFIG_ADDRESS names."""
+        if not self.address >> 31 or self.address >> 16 & 0xff: return None
+        return self.devices.get((self.address >> 11 & 31, self.address >> 8 & 7))
+
+    def read_data(self, port: int, w: int) -> int:
+        """CONFIG_DATA; all ones where there is no device."""
+        device = self.chosen()
+        return device.get(self.address & 0xfc | port & 3, w) if device else -1
+
+    def write_data(self, port: int, w: int, v: int) -> None:
+        """CONFIG_DATA."""
+        if device := self.chosen(): device.write(self.address & 0xfc | port & 3, w, v)
+
+    # --- interrupts ----------------------------------------------------------------------------------------------------------------------
+
+    def set_interrupt(self, number: int, pin: int, level: bool) -> None:
+        """Device `number` drives INTA# to INTD# (pin 1 to 4)."""
+        (self.lines.add if level else self.lines.discard)((number, pin))
+        self.route()
+
+    def route(self) -> None:
+        """Pins go to PIRQA to PIRQD, turned by one for each slot, and these where PIIX3's registers say."""
+        routes = [self.isa.config[PIRQ + (number + pin - 2 & 3)] for number, pin in self.lines]
+        wanted = {route & 15 for route in routes if not route & 0x80} & ROUTABLE
+        for n in self.driven - wanted: self.set_irq(n, False)
+        for n in wanted - self.driven: self.set_irq(n, True)
+        self.driven = wanted

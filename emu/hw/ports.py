@@ -1,0 +1,125 @@
+"""The ports of a PC that are no chip of their own: 61h, 80h, 92h, CF9h, a debug console and a debug exit, and DMA registers that are only remembered.
+
+61h, 92h and CF9h are as in PIIX and its contemporaries (Intel 82371SB data sheet, 2.5.9 and 2.5.12 and the PS/2's port 92h). The debug console is Bochs's port
+E9h, the debug exit QEMU's isa-debug-exit. The 8237s (00h to 0Fh, C0h to DFh) and the DMA page registers (80h to 8Fh; 80h shows POST codes) keep what is
+written and do nothing: there is no DMA yet.
+"""
+from typing import Callable
+
+from emu.hw.bus import Bus
+from emu.hw.clock import Clock
+from emu.hw.pit import Channel
+
+REFRESH = 15_085  # ns between the DRAM refresh cycles that toggle bit 4 of port 61h
+
+
+class A20:
+    """Address line 20, which the keyboard controller and port 92h switch alike: the last one wins."""
+
+    def __init__(self, output: Callable[[bool], None]):
+        self.output, self.enabled = output, True
+
+    def set(self, enabled: bool) -> None:
+        """Switches it."""
+        if enabled != self.enabled:
+            self.enabled = enabled
+            self.output(enabled)
+
+
+class PortB:
+    """61h: bits 0: counter 2's gate, 1: speaker, 2 and 3: NMI sources off; read: 4: refresh, 5: counter 2's output."""
+
+    def __init__(self, bus: Bus, clock: Clock, channel: Channel):
+        self.clock, self.channel, self.value = clock, channel, 0
+        bus.add_ports(0x61, 1, self.read, self.write)
+
+    def read(self, port: int, w: int) -> int:
+        """The four bits, the refresh toggle and OUT2."""
+        return self.value | (self.clock.now() // REFRESH & 1) << 4 | self.channel.level() << 5
+
+    def write(self, port: int, w: int, v: int) -> None:
+        """The four bits."""
+        self.value = v & 15
+        self.channel.set_gate(bool(v & 1))
+
+    def reset(self) -> None:
+        """All off."""
+        self.write(0x61, 8, 0)
+
+
+class Port92:
+    """92h: bit 1 is A20; bit 0 resets the CPU when it goes from 0 to 1."""
+
+    def __init__(self, bus: Bus, a20: A20, reset: Callable[[], None]):
+        self.a20, self.pulse_reset, self.value = a20, reset, 0
+        bus.add_ports(0x92, 1, self.read, self.write)
+
+    def read(self, port: int, w: int) -> int:
+        """A20 as it is, the other bits as written."""
+        return self.value & ~2 | self.a20.enabled << 1
+
+    def write(self, port: int, w: int, v: int) -> None:
+        """Bits 3 and 6 and 7 (lock, activity light) are only remembered."""
+        rises = v & ~self.value & 1
+        self.value = v
+        self.a20.set(bool(v & 2))
+        if rises: self.pulse_reset()
+
+    def reset(self) -> None:
+        """Power-on."""
+        self.value = 0
+
+
+class ResetControl:
+    """CF9h: bit 2 going from 0 to 1 resets, everything where bit 1 is set, else the CPU alone."""
+
+    def __init__(self, bus: Bus, soft: Callable[[], None], hard: Callable[[], None]):
+        self.soft, self.hard, self.value = soft, hard, 0
+        bus.add_ports(0xcf9, 1, lambda port, w: self.value, self.write)
+
+    def write(self, port: int, w: int, v: int) -> None:
+        """RCR."""
+        rises = v & ~self.value & 4
+        self.value = v & 6
+        if rises: (self.hard if v & 2 else self.soft)()
+
+    def reset(self) -> None:
+        """Power-on."""
+        self.value = 0
+
+
+class Remembered:
+    """Registers that keep what is written."""
+
+    RANGES = ((0x00, 16), (0x80, 18), (0x93, 13), (0xc0, 32), (0xf0, 2))  # F0h and F1h: the coprocessor's busy latch
+
+    def __init__(self, bus: Bus):
+        self.values = bytearray(256)
+        for first, count in self.RANGES: bus.add_ports(first, count, self.read, self.write)
+
+    def read(self, port: int, w: int) -> int:
+        """What was written last."""
+        return self.values[port]
+
+    def write(self, port: int, w: int, v: int) -> None:
+        """Remembers."""
+        self.values[port] = v
+
+    def reset(self) -> None:
+        """All zero."""
+        self.values[:] = bytes(256)
+
+
+def add_debugcon(bus: Bus, port: int, write: Callable[[bytes], object]) -> None:
+    """What is written to the port goes to `write`; reading gives E9h, by which guests find it."""
+    def put(port: int, w: int, v: int) -> None:
+        write(bytes((v,)))
+
+    def put_block(port: int, w: int, memory: memoryview) -> None:
+        if w == 8: write(bytes(memory))
+    bus.add_ports(port, 1, lambda port, w: 0xe9, put, write_block=put_block)
+
+
+def add_debug_exit(bus: Bus, port: int, leave: Callable[[int], None]) -> None:
+    """Writing v ends the run with exit code 2v + 1."""
+    bus.add_ports(port, 4, lambda port, w: 0, lambda port, w, v: leave(v << 1 | 1), wide=True)

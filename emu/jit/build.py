@@ -1,0 +1,122 @@
+"""Compiling what is compiled once: the interpreter's modules, in parallel processes, kept as object files in the user's cache directory.
+
+LLVM runs in child processes only: its fatal errors abort. The key covers our sources, llvmlite's version and the host CPU.
+"""
+import ctypes
+import hashlib
+import multiprocessing
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Iterable
+
+import llvmlite
+import llvmlite.binding as llvm
+from tqdm import tqdm
+
+from emu import cache as store
+
+if TYPE_CHECKING:
+    from emu.jit.stencils import Kind
+
+SOURCES = ('isa', 'mem', 'decoder', 'jit')
+
+
+@cache
+def machine(jit: bool = False, codemodel: str = 'default') -> llvm.TargetMachine:
+    """LLVM's code generator for this host."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), opt=2, reloc='static' if codemodel == 'small' else 'default', codemodel=codemodel, jit=jit)
+
+
+def compile_module(ir: str, codemodel: str = 'jitdefault', level: int = 2) -> bytes:
+    """IR text -> object file."""
+    tm = machine(codemodel == 'jitdefault', codemodel)
+    module = llvm.parse_assembly(ir)
+    passes = llvm.create_pass_builder(tm, llvm.create_pipeline_tuning_options(speed_level=level))
+    passes.getModulePassManager().run(module, passes)
+    return tm.emit_object(module)
+
+
+@cache
+def version() -> str:
+    """Names everything that compiled code depends on."""
+    h = hashlib.sha256(f'{llvmlite.__version__} {sys.version_info[:2]} {llvm.get_host_cpu_name()}'.encode())
+    for folder in SOURCES:
+        for path in sorted((Path(__file__).parent.parent / folder).glob('*.py')):
+            h.update(path.read_bytes())
+    return h.hexdigest()[:20]
+
+
+def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: str, progress: bool) -> tuple[list[bytes], str]:
+    """The object files of the modules that `make` gives the IR of, and its notes, from the cache or made now."""
+    path = lambda n: store.directory('compiled', version(), f'{name}.{n}')  # noqa: E731
+    if (count := store.read(path('count'))) is not None and (notes := store.read(path('notes'))) is not None:
+        found = [store.read(path(n)) for n in range(int(count))]
+        if all(found):
+            return [f for f in found if f], notes.decode()
+    sources, text = make()
+    objects = list(tqdm(in_parallel(sources, codemodel), total=len(sources), desc=f'compiling the {name}', unit='module', disable=not progress, file=sys.stderr))
+    for n, data in enumerate(objects):
+        store.write(path(n), data)
+    store.write(path('notes'), text.encode())
+    store.write(path('count'), str(len(objects)).encode())
+    return objects, text
+
+
+def in_parallel(sources: list[str], codemodel: str) -> Iterable[bytes]:
+    """Compiles modules in as many processes as there are cores."""
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        yield from pool.map(compile_module, sources, [codemodel] * len(sources))
+
+
+class Compiled:
+    """The loaded interpreter: addresses of its functions by name."""
+
+    def __init__(self, objects: list[bytes]):
+        machine()
+        tm = llvm.Target.from_default_triple().create_target_machine(cpu=llvm.get_host_cpu_name(), opt=2, codemodel='jitdefault', jit=True)
+        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(''), tm)
+        for data in objects:
+            self.engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+        self.engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        """The host address of a function."""
+        found = self.engine.get_function_address(name)
+        assert found, f'no function {name}'
+        return found
+
+    def function(self, name: str, arguments: int, faults: bool = False) -> Callable[..., int]:
+        """A function of i64s, callable from Python with the GIL held."""
+        return ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arguments)(self.address(name))
+
+
+@cache
+def interpreter(progress: bool = False) -> Compiled:
+    """The interpreter, compiled if need be."""
+    from emu.jit import interpreter as generator
+    return Compiled(compiled('interpreter', generator.modules, 'jitdefault', progress)[0])
+
+
+@cache
+def stencils(progress: bool = False) -> tuple[list[bytes], 'dict[str, Kind]']:
+    """The stencils' object files and their kinds, compiled if need be."""
+    from emu.jit import stencils as generator
+    objects, notes = compiled('stencils', generator.modules, 'small', progress)
+    return objects, generator.read_kinds(notes)
+
+
+def setup(progress: bool = True) -> float:
+    """Makes everything that is compiled once; seconds it took."""
+    start = time.monotonic()
+    interpreter(progress)
+    stencils(progress)
+    return time.monotonic() - start

@@ -1,0 +1,45 @@
+"""Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often.
+
+The translation index is a direct-mapped table of 2**INDEX_BITS entries of 32 bytes: host address of the block's first byte, EIP and mode key, host address
+of the code. What is not there (or lost its place to another) is interpreted, counted, and asked for when it is hot.
+"""
+from emu.isa.language import host_load, host_store
+from emu.isa.state import CS
+
+INDEX_BITS = 16
+LOOKUPS, HITS = 1, 2  # indexes of m.counts
+
+
+def index_slot(m, p, eip):
+    """The index entry for host address p at this EIP."""
+    return m.index + (((p ^ (p >> 15) ^ (eip >> 12)) & 0xffff) << 5)
+
+
+def probe(m, eip):
+    """The translation for CS:eip: its code's host address; 0: the block is not to be translated; -1: not known."""
+    a = (m.base[CS] + eip) & 0xffffffff
+    n = ((a >> 12) & 1023) + (m.user << 10)
+    m.counts[LOOKUPS] = m.counts[LOOKUPS] + 1
+    if m.tlb_read[n] != (a & 0xfffff000): return -1
+    p = m.tlb_addend[n] + a
+    e = index_slot(m, p, eip)
+    if host_load(e, 64) == p and host_load(e + 8, 64) == (eip | (m.mode << 32)):
+        m.counts[HITS] = m.counts[HITS] + 1
+        host_store(e + 24, 64, host_load(e + 24, 64) + 1)
+        return host_load(e + 16, 64)
+    m.wanted = p
+    return -1
+
+
+def find(m):
+    """The translation for the block at CS:EIP, or 0: interpret it, or 1: it became hot enough to be translated (m.wanted)."""
+    m.wanted = 0
+    code = probe(m, m.eip)
+    if code >= 0: return code
+    if m.wanted == 0: return 0
+    h = m.heat + (((m.wanted ^ (m.wanted >> 16)) & 0xffff) << 1)
+    count = host_load(h, 16) + 1
+    host_store(h, 16, count)
+    if count != m.threshold: return 0
+    host_store(h, 16, 0)
+    return 1

@@ -1,0 +1,174 @@
+"""The machine: memory, CPU, devices and the serial line put together, and the loop that runs them until something ends it.
+
+Guest time follows the host's clock, or with --icount the retired instructions (TICK nanoseconds each; a halted CPU skips to the next timer).
+"""
+import select
+import sys
+import time
+from typing import Any
+
+from emu import boot, stats
+from emu.cpu import Cpu
+from emu.errors import EmuError, file_error
+from emu.hw.pc import Pc
+from emu.isa.flags import IF
+from emu.mem.memory import Memory
+from emu.options import Options
+from emu.terminal import Line, open_serial, signals
+
+TICK = 10  # nanoseconds of guest time an instruction takes under --icount
+SLICE = 1_000_000  # nanoseconds: the longest slice
+EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
+
+
+class Machine:
+    """One virtual machine, made from Options."""
+
+    def __init__(self, options: Options, line: Line):
+        self.options, self.line = options, line
+        self.skipped = 0  # nanoseconds of guest time that passed while halted, under --icount
+        self.start = time.monotonic_ns()
+        self.rate = 0.02  # instructions a nanosecond, measured
+        self.code: int | None = None  # exit code, once something ends the run
+        self.spent = {'running': 0.0, 'idle': 0.0, 'devices': 0.0}
+        self.began = time.perf_counter()
+        self.memory = Memory(options.memory)
+        self.logs = self.open_log()
+        self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
+        debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
+        self.pc = Pc(self.memory, self.now, self, line.send, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit)
+        self.cpu.bus = self.pc.bus
+        self.resetting = False
+        self.load()
+
+    # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
+
+    def set_irq(self, level: bool) -> None:
+        self.cpu.set_irq(level)
+
+    def nmi(self) -> None:
+        self.cpu.nmi()
+
+    def set_a20(self, enabled: bool) -> None:
+        self.cpu.set_a20(enabled)
+
+    def reset(self) -> None:
+        """A device pulls RESET: done when the slice has ended."""
+        self.resetting = True
+        self.cpu.end_slice()
+
+    def exit(self, code: int) -> None:
+        self.code = code
+        self.cpu.end_slice()
+
+    # --- time ----------------------------------------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Guest nanoseconds since power-on."""
+        if self.options.icount:
+            return self.cpu.retired() * TICK + self.skipped
+        return time.monotonic_ns() - self.start
+
+    def budget(self) -> int:
+        """Instructions until the next timer is due, or a slice is over."""
+        deadline = self.pc.next_deadline()
+        left = SLICE if deadline is None else min(max(deadline - self.now(), 0), SLICE)
+        return max(-(-left // TICK), 1) if self.options.icount else max(int(left * self.rate), 100)
+
+    # --- the run ---------------------------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Puts the kernel where the CPU starts."""
+        assert self.options.kernel
+        boot.enter(self.cpu.state, boot.load_kernel(self.memory, self.options.kernel, self.options.initrd, self.options.append))
+
+    def run(self) -> int:
+        """Runs until the guest, the user or an error ends it; the exit code."""
+        while self.code is None and not self.line.quit:
+            self.step()
+        if self.options.stats:
+            stats.report(self.stats(), self.options.stats)
+        return self.code or 0
+
+    def step(self) -> None:
+        """Timers, input, interrupts, then a slice or a sleep."""
+        m = self.cpu.state
+        self.pc.run_due()
+        if self.pc.uart.room() and (data := self.line.poll()):
+            self.pc.uart.receive(data)
+        if self.resetting or m.shutdown:
+            return self.power_cycle('triple fault' if m.shutdown else 'reset')
+        self.cpu.interrupt(self.pc.acknowledge)
+        if m.halted:
+            return self.sleep()
+        started = time.perf_counter_ns()
+        done = self.cpu.run(self.budget())
+        spent = time.perf_counter_ns() - started
+        self.spent['running'] += spent / 1e9
+        if done > 1000:
+            self.rate += (done / spent - self.rate) / 8
+        return None
+
+    def sleep(self) -> None:
+        """Waits for a timer or input; the CPU is halted."""
+        deadline = self.pc.next_deadline()
+        if not self.cpu.state.eflags & IF and not self.options.shutdown is False:
+            print('emu: the CPU is halted for good (HLT with interrupts off)', file=sys.stderr)
+            self.code = 0
+            return
+        if self.options.icount and deadline is not None:
+            self.skipped += max(deadline - self.now(), 0)
+            return
+        started = time.perf_counter()
+        select.select(self.line.descriptors, [], [], None if deadline is None else max(deadline - self.now(), 0) / 1e9)
+        self.spent['idle'] += time.perf_counter() - started
+
+    def power_cycle(self, why: str) -> None:
+        """RESET: everything starts over, or the run ends."""
+        if why == 'triple fault':
+            m = self.cpu.state
+            print(f'emu: triple fault at CS:EIP {m.selector[1]:04X}:{m.eip:08X}, last exception {m.fault_vector}', file=sys.stderr)
+        if not self.options.reboot or why == 'triple fault':
+            self.code = 1 if why == 'triple fault' else 0
+            return
+        self.resetting = False
+        self.pc.reset()
+        self.cpu.reset()
+        self.load()
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """What --stats reports."""
+        total = time.perf_counter() - self.began
+        guest = {'instructions': self.cpu.retired(), 'nanoseconds': self.now() if self.options.icount else None}
+        return {'guest': {k: v for k, v in guest.items() if v is not None}, 'cache': self.cpu.statistics(),
+                'time': {**self.spent, **self.cpu.spent, 'total': total}}
+
+    def appender(self, path: Any) -> Any:
+        """What writes a debug console's bytes to a file."""
+        try:
+            out = open(path, 'ab', buffering=0)
+        except OSError as error:
+            raise file_error(path, error) from None
+        return out.write
+
+    def open_log(self) -> Any:
+        """Where -d goes."""
+        if not self.options.log_file:
+            return sys.stderr
+        try:
+            return open(self.options.log_file, 'w')
+        except OSError as error:
+            raise file_error(self.options.log_file, error) from None
+
+
+def run_machine(options: Options) -> int:
+    """Runs a machine in this process, its serial line where the options say; the exit code."""
+    line = open_serial(options.serial)
+    undo = signals(line)
+    try:
+        return Machine(options, line).run()
+    except MemoryError:
+        raise EmuError(f'-m: this host has no {options.memory >> 20} MB to give') from None
+    finally:
+        undo()
+        line.close()

@@ -1,0 +1,117 @@
+"""Memory as an instruction sees it: segment and offset -> linear address -> TLB -> host memory, or the slow paths.
+
+The inline part is what translations contain; everything outlined is the interpreter's. emu/mem/paging.py walks the tables.
+"""
+from emu.isa.language import GP, SS as STACK_FAULT, Fault, code_written, host_load, host_store, mmio_read, mmio_write, outlined
+from emu.isa.state import PAGE_READ, PAGE_WRITE, SS
+from emu.mem.paging import translate
+
+READ, WRITE = 1, 2  # bits of reach
+
+
+@outlined
+def check_segment(m, seg, offset, size, need):
+    """Limit and type of a data access of size bytes (SDM 3A 5.3 to 5.5); #SS for the stack segment, else #GP."""
+    code = (m.access[seg] >> 3) & 1
+    ok = (m.access[seg] >> 7) & 1
+    if need == WRITE: ok = ok & (code ^ 1) & (m.access[seg] >> 1)
+    elif code: ok = ok & (m.access[seg] >> 1)
+    last = (offset + size - 1) & 0xffffffff
+    if code == 0 and (m.access[seg] & 4):  # expand-down: valid above the limit
+        top = 0xffff
+        if m.access[seg] & 0x4000: top = 0xffffffff
+        if offset <= m.limit[seg] or last > top or last < offset: ok = 0
+    elif last > m.limit[seg] or last < offset: ok = 0
+    if ok & 1 == 0:
+        if seg == SS: raise Fault(STACK_FAULT, 0)
+        raise Fault(GP, 0)
+
+
+def linear(m, seg, offset, size, need):
+    """The linear address of a checked access."""
+    if (m.reach[seg] & need) == 0: check_segment(m, seg, offset, size, need)
+    return (m.base[seg] + offset) & 0xffffffff
+
+
+def load(m, seg, offset, w):
+    """Reads w bits at seg:offset with the current privilege."""
+    return read(m, linear(m, seg, offset, w >> 3, READ), w, m.user)
+
+
+def store(m, seg, offset, w, v):
+    """Writes w bits at seg:offset with the current privilege."""
+    write(m, linear(m, seg, offset, w >> 3, WRITE), w, v, m.user)
+
+
+def read(m, a, w, user):
+    """Reads w bits at linear address a; user: 1 with user privilege, 0 as supervisor."""
+    n = ((a >> 12) & 1023) + (user << 10)
+    if m.tlb_read[n] == (a & (0xfffff000 | ((w >> 3) - 1))): return host_load(m.tlb_addend[n] + a, w)
+    return read_slow(m, a, w, user)
+
+
+def write(m, a, w, v, user):
+    """Writes the low w bits of v at linear address a."""
+    n = ((a >> 12) & 1023) + (user << 10)
+    if m.tlb_write[n] == (a & (0xfffff000 | ((w >> 3) - 1))): host_store(m.tlb_addend[n] + a, w, v)
+    else: write_slow(m, a, w, v, user)
+
+
+@outlined
+def read_slow(m, a, w, user):
+    """A TLB miss, an unaligned access, a device: w bits."""
+    size = w >> 3
+    if (a & 4095) + size > 4096:  # two pages: translate both before anything is read
+        translate(m, a, user, 0)
+        translate(m, (a + size - 1) & 0xffffffff, user, 0)
+        v = 0
+        k = 0
+        while k < size:
+            v = v | (read_byte(m, (a + k) & 0xffffffff, user) << (k << 3))
+            k = k + 1
+        return v
+    physical = translate(m, a, user, 0)
+    page = host_load(m.page_map + ((physical >> 12) << 3), 64)
+    if page & PAGE_READ: return host_load((page & -4096) + (physical & 4095), w)
+    if w == 64: return mmio_read(m, physical, 32) | (mmio_read(m, physical + 4, 32) << 32)
+    return mmio_read(m, physical, w)
+
+
+@outlined
+def read_byte(m, a, user):
+    physical = translate(m, a, user, 0)
+    page = host_load(m.page_map + ((physical >> 12) << 3), 64)
+    if page & PAGE_READ: return host_load((page & -4096) + (physical & 4095), 8)
+    return mmio_read(m, physical, 8)
+
+
+@outlined
+def write_slow(m, a, w, v, user):
+    """A TLB miss, an unaligned access, a device, a page that holds code."""
+    size = w >> 3
+    if (a & 4095) + size > 4096:
+        translate(m, a, user, 1)
+        translate(m, (a + size - 1) & 0xffffffff, user, 1)
+        k = 0
+        while k < size:
+            write_physical(m, translate(m, (a + k) & 0xffffffff, user, 1), 8, v >> (k << 3))
+            k = k + 1
+    else: write_physical(m, translate(m, a, user, 1), w, v)
+
+
+@outlined
+def write_physical(m, physical, w, v):
+    """Stores inside one physical page, telling whoever holds translations of it."""
+    page = host_load(m.page_map + ((physical >> 12) << 3), 64)
+    if page & PAGE_WRITE:
+        p = (page & -4096) + (physical & 4095)
+        code = host_load(m.code_map + ((physical >> 12) << 3), 64)
+        if code:
+            if (code >> ((physical >> 6) & 63)) & 1: code_written(m, physical)
+            if (code >> (((physical + (w >> 3) - 1) >> 6) & 63)) & 1: code_written(m, physical + (w >> 3) - 1)
+        host_store(p, w, v)
+    elif page == 0:
+        if w == 64:
+            mmio_write(m, physical, 32, v)
+            mmio_write(m, physical + 4, 32, v >> 32)
+        else: mmio_write(m, physical, w, v)

@@ -1,0 +1,202 @@
+"""Paging: linear -> physical addresses, and the TLBs that compiled code reads (SDM 3A, chapter 4).
+
+Three ways: no paging, two levels with 4 KB and 4 MB pages, PAE's three with 4 KB and 2 MB pages. A fill makes a page's next access direct when
+the page map has it; a write tag needs a dirty page that holds no code, so that the first store and stores to code come here. Every change of CR0,
+CR3 and CR4 drops all entries, global ones too. Left out: PSE-36, no-execute, and data breakpoints (DR7's R/W types), which never trigger.
+What lies above 4 GB is not backed: tables there read as ones, pages there are nobody's.
+"""
+from emu.isa.language import GP, PF, Fault, host_load, host_store, outlined
+from emu.isa.state import PAGE_READ, PAGE_WRITE, TLB_ENTRIES
+
+P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80  # bits of an entry (SDM 3A, figure 4-4)
+WP, PG = 0x10000, 0x80000000  # of CR0
+PSE, PAE = 0x10, 0x20  # of CR4
+FRAME = 0xffffff000  # 36 address bits
+RESERVED = 0x7ffffff000000000  # the entry bits above them
+PDPTE_RESERVED = 0x1e6
+RSVD = 8  # the error code's bit for them
+NOWHERE = 0xfef00000  # a page that no device has
+EMPTY = 0xfff  # a tag that no address has: tags are compared without the bits that alignment clears
+
+
+@outlined
+def translate(m, a, user, writing):
+    """The physical address of linear address a for an access by `user` (1: CPL 3, 0: supervisor); fills the TLB, or raises #PF."""
+    if m.cr0 & PG == 0: page = (a & 0xfffff000) | 1
+    elif m.cr4 & PAE: page = walk_pae(m, a, user, writing)
+    else: page = walk(m, a, user, writing)
+    physical = page & 0xfffff000 & m.a20
+    fill(m, a, user, physical, page & 1)
+    return physical | (a & 4095)
+
+
+def fill(m, a, user, physical, direct):
+    """Enters the page into the TLB if it is memory; direct: stores need no walk."""
+    page = page_word(m, physical)
+    if page & PAGE_READ:
+        n = ((a >> 12) & 1023) + (user << 10)
+        tag = a & 0xfffff000
+        m.tlb_addend[n] = (page & -4096) - tag
+        m.tlb_read[n] = tag
+        if direct and (page & PAGE_WRITE) and host_load(m.code_map + ((physical >> 12) << 3), 64) == 0: m.tlb_write[n] = tag
+        else: m.tlb_write[n] = EMPTY
+
+
+# --- the tables: a walk returns the page's address, plus 1 if stores need no other walk -----------------------------------------------
+
+def walk(m, a, user, writing):
+    """32-bit paging (SDM 3A 4.3)."""
+    at = (m.cr3 & 0xfffff000) + ((a >> 20) & 0xffc)
+    pde = table_load(m, at, 32)
+    if pde & P == 0: page_fault(m, a, 0, user, writing)
+    if pde & PS and m.cr4 & PSE:
+        permit(m, a, pde, user, writing)
+        pde = use(m, at, pde, 32, A | (writing << 6))
+        return (pde & 0xffc00000) | (a & 0x3ff000) | storable(m, pde, pde, user)
+    at2 = (pde & 0xfffff000) + ((a >> 10) & 0xffc)
+    pte = table_load(m, at2, 32)
+    if pte & P == 0: page_fault(m, a, 0, user, writing)
+    permit(m, a, pde & pte, user, writing)
+    use(m, at, pde, 32, A)
+    pte = use(m, at2, pte, 32, A | (writing << 6))
+    return (pte & 0xfffff000) | storable(m, pde & pte, pte, user)
+
+
+def walk_pae(m, a, user, writing):
+    """PAE paging (SDM 3A 4.4); the page-directory pointers were loaded with CR3."""
+    pdpte = m.pdpte[a >> 30]
+    if pdpte & P == 0: page_fault(m, a, 0, user, writing)
+    at = (pdpte & FRAME) + ((a >> 18) & 0xff8)
+    pde = table_load(m, at, 64)
+    if pde & P == 0: page_fault(m, a, 0, user, writing)
+    if pde & RESERVED or pde < 0: page_fault(m, a, P | RSVD, user, writing)
+    if pde & PS:
+        permit(m, a, pde, user, writing)
+        pde = use(m, at, pde, 64, A | (writing << 6))
+        return backed((pde & FRAME & ~0x1fffff) | (a & 0x1ff000)) | storable(m, pde, pde, user)
+    at2 = (pde & FRAME) + ((a >> 9) & 0xff8)
+    pte = table_load(m, at2, 64)
+    if pte & P == 0: page_fault(m, a, 0, user, writing)
+    if pte & RESERVED or pte < 0: page_fault(m, a, P | RSVD, user, writing)
+    permit(m, a, pde & pte, user, writing)
+    use(m, at, pde, 64, A)
+    pte = use(m, at2, pte, 64, A | (writing << 6))
+    return backed(pte & FRAME) | storable(m, pde & pte, pte, user)
+
+
+def backed(physical):
+    """Addresses above 4 GB are nobody's."""
+    if physical >> 32: return NOWHERE
+    return physical
+
+
+def permit(m, a, rights, user, writing):
+    """Access rights (SDM 3A 4.6.1): RW and US as all levels together allow."""
+    if user and rights & US == 0: page_fault(m, a, P, user, writing)
+    if writing and rights & RW == 0 and (user or m.cr0 & WP): page_fault(m, a, P, user, writing)
+
+
+def storable(m, rights, entry, user):
+    """1 if this page is dirty already and may be written: the TLB may let stores through."""
+    if entry & D == 0: return 0
+    if rights & RW: return 1
+    if user or m.cr0 & WP: return 0
+    return 1
+
+
+def use(m, at, entry, w, bits):
+    """Sets accessed and dirty bits of a w-bit entry (SDM 3A 4.8); the entry as it is now."""
+    if bits & ~entry:
+        page = page_word(m, at & m.a20)
+        if page & PAGE_WRITE: host_store((page & -4096) + (at & 4095), w, entry | bits)
+    return entry | bits
+
+
+def table_load(m, at, w):
+    """An entry of w bits; what is no memory reads as ones."""
+    if at >> 32: return 0xffffffff
+    page = page_word(m, at & m.a20)
+    if page & PAGE_READ: return host_load((page & -4096) + (at & 4095), w)
+    return 0xffffffff
+
+
+def page_word(m, physical):
+    """The page map's word for a physical address below 4 GB."""
+    return host_load(m.page_map + ((physical >> 12) << 3), 64)
+
+
+def page_fault(m, a, code, user, writing):
+    """#PF (SDM 3A 4.7): bit 0 of the code tells protection from absence."""
+    m.cr2 = a
+    raise Fault(PF, code | (writing << 1) | (user << 2))
+
+
+def load_cr3(m, v):
+    """CR3 = v: with PAE the four pointers are read now (SDM 3A 4.4.1), #GP(0) for reserved bits; drops all translations."""
+    if m.cr0 & PG and m.cr4 & PAE: load_pdptes(m, v)
+    m.cr3 = v
+    flush_tlb(m)
+
+
+@outlined
+def load_pdptes(m, cr3):
+    """Reads PAE's page-directory pointers, all or none."""
+    at = cr3 & 0xffffffe0
+    n = 0
+    while n < 4:
+        e = table_load(m, at + (n << 3), 64)
+        if e & P and (e & (PDPTE_RESERVED | RESERVED) or e < 0): raise Fault(GP, 0)
+        n = n + 1
+    n = 0
+    while n < 4:
+        m.pdpte[n] = table_load(m, at + (n << 3), 64)
+        n = n + 1
+
+
+# --- dropping entries ----------------------------------------------------------------------------------------------------------------
+
+@outlined
+def flush_tlb(m):
+    """Empties both TLBs."""
+    n = 0
+    while n < 2 * TLB_ENTRIES:
+        m.tlb_read[n] = EMPTY
+        m.tlb_write[n] = EMPTY
+        n = n + 1
+
+
+@outlined
+def flush_page(m, a):
+    """Drops the page of linear address a (INVLPG); all entries where the directory has a large page, of which they are parts."""
+    large = 0
+    if m.cr0 & PG and m.cr4 & PAE: large = table_load(m, (m.pdpte[a >> 30] & FRAME) + ((a >> 18) & 0xff8), 64) & PS
+    elif m.cr4 & PSE: large = table_load(m, (m.cr3 & 0xfffff000) + ((a >> 20) & 0xffc), 32) & PS
+    if large: flush_tlb(m)
+    else:
+        n = (a >> 12) & 1023
+        m.tlb_read[n] = EMPTY
+        m.tlb_write[n] = EMPTY
+        m.tlb_read[n + TLB_ENTRIES] = EMPTY
+        m.tlb_write[n + TLB_ENTRIES] = EMPTY
+
+
+# --- pages that hold code -------------------------------------------------------------------------------------------------------------
+
+def mark_code(m, physical, n):
+    """n bytes inside one page were decoded: sets their granules in the code map."""
+    word = m.code_map + ((physical >> 12) << 3)
+    old = host_load(word, 64)
+    bits = (2 << (((physical + n - 1) >> 6) & 63)) - (1 << ((physical >> 6) & 63))
+    if bits & ~old:
+        host_store(word, 64, old | bits)
+        if old == 0: write_protect(m, physical)
+
+
+@outlined
+def write_protect(m, physical):
+    """This page holds code from now on: no write tag leads to it."""
+    host = page_word(m, physical) & -4096
+    n = 0
+    while n < 2 * TLB_ENTRIES:
+        if m.tlb_write[n] != EMPTY and m.tlb_addend[n] + m.tlb_write[n] == host: m.tlb_write[n] = EMPTY
+        n = n + 1

@@ -1,0 +1,179 @@
+"""The translation cache: generations of code, what is promoted and what is dropped, and every link between translations.
+
+A translation (`Blob`) is bytes that run anywhere: jumps inside it are relative, jumps out of it are listed. So promotion copies it, and dropping it puts
+back the jumps that led to it. No translation is on the host's stack between slices, so both may happen whenever Python runs.
+Each generation is a ring: new code goes in at one end, the oldest makes room at the other.
+"""
+import struct
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Callable
+
+from emu.tcache.memory import CodeMemory
+
+POLICIES = ('flush', 'fifo', 'generational')
+PROMOTE_USES = 8  # lookups and samples (a sample counts 16) that make a nursery translation worth copying
+
+Key = tuple[int, int, int]  # host address of the first byte, EIP, mode key
+
+
+@dataclass(eq=False)
+class Link:
+    """A jump out of a translation to the block at `target`: a rel32 at `at`, which leads to `stub` while that block is not there. Offsets in the blob."""
+
+    source: 'Blob'
+    at: int
+    stub: int
+    target: Key
+
+
+@dataclass(eq=False)
+class Blob:
+    """A translation: `code` as made for its place, `exits` (offset of a rel32, host address it leads to), links, and what it covers."""
+
+    key: Key
+    code: bytearray
+    exits: list[tuple[int, int]]
+    instructions: int
+    length: int  # bytes of guest code
+    tier: str
+    links: list[Link] = field(default_factory=list)
+    place: int = -1  # offset in code memory
+    generation: 'Generation | None' = None
+    uses: int = 0
+
+
+class Generation:
+    """A ring of blobs in code memory from `start` on."""
+
+    def __init__(self, name: str, start: int, size: int):
+        self.name, self.start, self.size = name, start, size
+        self.blobs: deque[Blob] = deque()
+        self.at = 0  # where the next one goes
+        self.used = 0
+
+    def room(self, size: int, evict: Callable[[Blob], None]) -> int | None:
+        """Offset in code memory for `size` bytes; evicts the oldest until they fit. None: larger than the generation."""
+        if size > self.size:
+            return None
+        if self.at + size > self.size:
+            while self.blobs and self.blobs[0].place >= self.start + self.at:
+                evict(self.blobs.popleft())
+            self.at = 0
+        while self.blobs and self.start + self.at <= self.blobs[0].place < self.start + self.at + size:
+            evict(self.blobs.popleft())
+        place = self.start + self.at
+        self.at += size
+        return place
+
+
+class TranslationCache:
+    """`size` bytes of translations under a policy. `index` adds, moves (code address) or removes (0) an entry of the index that compiled code looks up."""
+
+    def __init__(self, memory: CodeMemory, start: int, size: int, policy: str, index: Callable[[Key, int], None], uses: Callable[[Key], int]):
+        self.memory, self.policy, self.index, self.lookups_of = memory, policy, index, uses
+        nursery = size if policy != 'generational' else size // 2
+        self.nursery = Generation('nursery', start, nursery)
+        self.tenured = Generation('tenured', start + nursery, size - nursery)
+        self.blobs: dict[Key, Blob] = {}
+        self.waiting: defaultdict[Key, list[Link]] = defaultdict(list)  # links to a block, followed or not
+        self.granules: defaultdict[int, set[Blob]] = defaultdict(set)  # host address >> 6 -> blobs made from it
+        self.seen: set[Key] = set()
+        self.counts: Counter[str] = Counter()
+
+    def add(self, blob: Blob) -> bool:
+        """Takes a new translation in and links it; False where it does not fit."""
+        if blob.key in self.blobs:
+            self.drop(self.blobs[blob.key], 'replaced')
+        generation = self.tenured if blob.tier == 'optimised' and self.tenured.size else self.nursery
+        self.counts['compiles'] += 1
+        self.counts['recompiles'] += blob.key in self.seen
+        self.seen.add(blob.key)
+        if not self.put(blob, generation):
+            return False
+        self.blobs[blob.key] = blob
+        first = blob.key[0]
+        for granule in range(first >> 6, (first + blob.length - 1 >> 6) + 1):
+            self.granules[granule].add(blob)
+        for link in blob.links:
+            self.waiting[link.target].append(link)
+        self.connect(blob)
+        return True
+
+    def put(self, blob: Blob, generation: Generation) -> bool:
+        """Copies a blob's code into a generation."""
+        size = -(-len(blob.code) // 16) * 16
+        if self.policy == 'flush' and generation.at + size > generation.size:
+            self.flush('capacity')
+        place = generation.room(size, self.evict)
+        if place is None:
+            return False
+        blob.place, blob.generation = place, generation
+        self.memory.data[place:place + len(blob.code)] = bytes(blob.code)
+        generation.blobs.append(blob)
+        generation.used += size
+        for at, target in blob.exits:
+            self.patch(place + at, target)
+        return True
+
+    def connect(self, blob: Blob) -> None:
+        """Links to and from a blob that has a new place, and its entry in the index."""
+        for link in blob.links:
+            other = self.blobs.get(link.target)
+            self.patch(blob.place + link.at, self.memory.base + (other.place if other else blob.place + link.stub))
+        for link in self.waiting[blob.key]:
+            self.patch(link.source.place + link.at, self.memory.base + blob.place)
+        self.index(blob.key, self.memory.base + blob.place)
+
+    def patch(self, place: int, target: int) -> None:
+        """Makes the rel32 at an offset lead to a host address."""
+        struct.pack_into('<i', self.memory.data, place, target - (self.memory.base + place + 4))
+
+    def evict(self, blob: Blob) -> None:
+        """The oldest of a generation makes room: promoted if it was used, else dropped."""
+        if blob.generation is None:  # dropped before
+            return
+        blob.generation.used -= -(-len(blob.code) // 16) * 16
+        if self.policy == 'generational' and blob.generation is self.nursery and blob.uses + self.lookups_of(blob.key) >= PROMOTE_USES and self.put(blob, self.tenured):
+            self.connect(blob)
+            self.counts['promotions'] += 1
+        else:
+            self.forget(blob, 'capacity')
+
+    def drop(self, blob: Blob, reason: str) -> None:
+        """Removes a translation before its time."""
+        assert blob.generation
+        blob.generation.used -= -(-len(blob.code) // 16) * 16
+        blob.generation = None  # its place in the ring is passed over later
+        self.forget(blob, reason)
+
+    def forget(self, blob: Blob, reason: str) -> None:
+        """Unlinks a blob: nothing leads to it any more."""
+        self.counts[f'dropped_{reason}'] += 1
+        del self.blobs[blob.key]
+        self.index(blob.key, 0)
+        for link in self.waiting[blob.key]:
+            self.patch(link.source.place + link.at, self.memory.base + link.source.place + link.stub)
+        for link in blob.links:
+            self.waiting[link.target].remove(link)
+        first = blob.key[0]
+        for granule in range(first >> 6, (first + blob.length - 1 >> 6) + 1):
+            self.granules[granule].discard(blob)
+
+    def invalidate(self, granule: int) -> None:
+        """The guest bytes of a granule (host address >> 6) are about to change."""
+        for blob in list(self.granules.pop(granule, ())):
+            self.drop(blob, 'invalidated')
+
+    def flush(self, reason: str) -> None:
+        """Drops everything."""
+        self.counts['flushes'] += 1
+        self.counts[f'dropped_{reason}'] += len(self.blobs)
+        for key in self.blobs:
+            self.index(key, 0)
+        self.blobs.clear()
+        self.waiting.clear()
+        self.granules.clear()
+        for generation in (self.nursery, self.tenured):
+            generation.blobs.clear()
+            generation.at = generation.used = 0

@@ -1,0 +1,195 @@
+"""The other end of the guest's serial line, by QEMU's `-serial`: this terminal, a file, nothing, a Unix socket.
+
+All have one interface, `Line`: the machine's loop waits for `descriptors` with select, then `poll()` gives the bytes for the guest, and `send` takes
+the guest's. Nothing is buffered; call `poll` only when the guest has room, so a pipe waits for it. End of input is no end of the run.
+`Console` also puts a terminal into raw mode, in which Ctrl-C is the guest's, and puts it back however the program ends (but by SIGKILL). `signals`
+makes SIGINT, SIGTERM and SIGHUP end the run cleanly: they only set a flag and wake the select.
+"""
+import atexit
+import os
+import select
+import signal
+import socket
+import sys
+import termios
+from typing import Any, Callable
+
+from emu.errors import EmuError, file_error
+
+ESCAPE = 0x01  # Ctrl-A
+HELP = """
+Ctrl-A h       this list
+Ctrl-A x       quit emu
+Ctrl-A Ctrl-A  send Ctrl-A to the guest
+"""
+CHUNK = 4096
+
+
+class Line:
+    """-serial null, and what the others share: input from `source`, output to `sink`; None where there is none."""
+
+    def __init__(self, source: int | None = None, sink: int | None = None):
+        self.source, self.sink = source, sink
+        self.wake, self.waker = os.pipe()
+        self.quit = False  # the user, or a signal, asks the run to end
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What to wait for with select; readable when `poll` has something to do."""
+        return [self.wake] if self.source is None else [self.wake, self.source]
+
+    def poll(self) -> bytes:
+        """What has arrived for the guest, without waiting."""
+        ready = select.select(self.descriptors, [], [], 0)[0]
+        if self.wake in ready: os.read(self.wake, CHUNK)
+        if self.source is None or self.source not in ready: return b''
+        try:
+            data = os.read(self.source, CHUNK)
+        except BlockingIOError:
+            return b''
+        except OSError:  # the terminal or the peer is gone
+            data = b''
+        if not data: self.source = None
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Writes the guest's bytes, all of them; whoever does not read any more ends nothing but the output."""
+        while data and self.sink is not None:
+            try:
+                data = data[os.write(self.sink, data):]
+            except BlockingIOError:  # someone else made the descriptor so
+                select.select([], [self.sink], [])
+            except OSError:
+                self.sink = None
+
+    def ask_to_quit(self) -> None:
+        """Ends the run at the end of its slice, or of its sleep."""
+        self.quit = True
+        os.write(self.waker, b'q')
+
+    def close(self) -> None:
+        """Gives everything back."""
+        os.close(self.wake)
+        os.close(self.waker)
+
+
+class Console(Line):
+    """-serial stdio: stdin and stdout. Ctrl-A is the escape key where stdin is a terminal, and a byte like others where it is not."""
+
+    def __init__(self) -> None:
+        super().__init__(0 if sys.__stdin__ else None, 1 if sys.__stdout__ else None)  # Python knows what was closed when it started
+        self.escaped = False
+        self.saved: list[Any] | None = None
+        if self.source == 0 and os.isatty(0):
+            self.saved = termios.tcgetattr(0)
+            atexit.register(self.restore)
+            termios.tcsetattr(0, termios.TCSANOW, raw(self.saved))
+
+    def poll(self) -> bytes:
+        data = super().poll()
+        return self.keys(data) if self.saved else data
+
+    def keys(self, data: bytes) -> bytes:
+        """Takes the escape sequences out of what was typed, and does what they say."""
+        out = bytearray()
+        for byte in data:
+            if not self.escaped and byte == ESCAPE:
+                self.escaped = True
+                continue
+            if self.escaped:
+                self.escaped = False
+                if byte == ord('x'): self.ask_to_quit()
+                elif byte == ord('h'): self.send(HELP.encode())
+                if byte != ESCAPE: continue
+            out.append(byte)
+        return bytes(out)
+
+    def restore(self) -> None:
+        """The terminal as it was."""
+        if self.saved:
+            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)
+            self.saved = None
+            atexit.unregister(self.restore)
+
+    def close(self) -> None:
+        self.restore()
+        super().close()
+
+
+def raw(attributes: list[Any]) -> list[Any]:
+    """Every key arrives as it is, at once and unechoed; output is processed still, so that our own messages look right."""
+    iflag, oflag, cflag, lflag, ispeed, ospeed, cc = attributes
+    iflag &= ~(termios.BRKINT | termios.ICRNL | termios.IGNCR | termios.INLCR | termios.INPCK | termios.ISTRIP | termios.IXON)
+    lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
+    cc = list(cc)
+    cc[termios.VMIN], cc[termios.VTIME] = 1, 0
+    return [iflag, oflag, cflag & ~termios.PARENB | termios.CS8, lflag, ispeed, ospeed, cc]
+
+
+class File(Line):
+    """-serial file:F: what the guest sends, from the file's start."""
+
+    def __init__(self, path: str):
+        super().__init__(sink=open_file(path))
+
+    def close(self) -> None:
+        super().close()
+        if self.sink is not None: os.close(self.sink)
+
+
+class Socket(Line):
+    """-serial unix:P: connects to a listening socket; with ',server' it is the one that listens, and the run begins when someone has connected."""
+
+    def __init__(self, spec: str):
+        path, *words = spec.split(',')
+        listen = 'server' in words or 'server=on' in words
+        if unknown := set(words) - {'server', 'server=on'}: raise EmuError(f"-serial unix: unknown word '{unknown.pop()}'; there is 'server'")
+        self.socket = socket.socket(socket.AF_UNIX)
+        try:
+            if listen: self.socket = accept(self.socket, path)
+            else: self.socket.connect(path)
+        except OSError as error:
+            raise file_error(f'-serial unix:{path}', error) from None
+        super().__init__(self.socket.fileno(), self.socket.fileno())
+
+    def close(self) -> None:
+        super().close()
+        self.socket.close()
+
+
+def accept(listener: socket.socket, path: str) -> socket.socket:
+    """Waits for one connection to a socket file that exists as long as it waits."""
+    with listener:
+        listener.bind(path)
+        listener.listen(1)
+        print(f'emu: waiting for a connection to {path}', file=sys.stderr)
+        try:
+            return listener.accept()[0]
+        finally:
+            os.unlink(path)
+
+
+def open_file(path: str) -> int:
+    """A descriptor of a new file."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    except OSError as error:
+        raise file_error(path, error) from None
+
+
+def open_serial(spec: str) -> Line:
+    """The line that -serial asks for."""
+    kind, _, rest = spec.partition(':')
+    if kind == 'file': return File(rest)
+    if kind == 'unix': return Socket(rest)
+    return Console() if kind == 'stdio' else Line()
+
+
+def signals(line: Line) -> Callable[[], None]:
+    """SIGINT, SIGTERM and SIGHUP ask the run to end from now on, until the returned function is called."""
+    before = {number: signal.signal(number, lambda *_: line.ask_to_quit()) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def undo() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return undo

@@ -1,0 +1,21 @@
+"""What tests share: how much to run (EMU_TEST_ALL=1: everything), and the count of cases that docs/coverage.md shows (EMU_COVERAGE=FILE)."""
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ALL = os.environ.get('EMU_TEST_ALL') == '1'
+CASES: Counter[tuple[str, str, str]] = Counter()  # (form, engine, oracle) -> cases run
+
+
+def record(form: str, engine: str, oracle: str, n: int = 1) -> None:
+    """n cases of a form have been compared."""
+    CASES[form, engine, oracle] += n
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leaves the counts for coverage_table.py."""
+    if path := os.environ.get('EMU_COVERAGE'):
+        Path(path).write_text(json.dumps([[*key, n] for key, n in sorted(CASES.items())]))

@@ -1,0 +1,107 @@
+"""Every user-mode instruction form against the host CPU: registers, defined flags, memory, x87 state, and the exception with its error code.
+
+Each text has a test for each engine: a few made cases (cases.py) for each of its forms, more of them with EMU_TEST_ALL=1. Both sides run the same code at the
+same addresses until something traps; INT3 lies all around it.
+"""
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from emu.decoder.decode import decode_bytes
+from emu.decoder.table import FORMS
+from emu.decoder.text import disassemble
+from emu.isa.operands import IMM
+from tests.cases import cases, testable
+from tests.conftest import ALL, record
+from tests.harness import ENGINES, Guest
+from tests.oracle.host import CODE32, Oracle
+from tests.undefined import undefined_flags, undefined_result
+
+EACH = 8  # cases of a form in one example
+TEXTS = {text: [form for form in FORMS if form.text == text and testable(form)] for text in sorted({form.text for form in FORMS})}
+REGISTERS = 'eax ecx edx ebx esp ebp esi edi'.split()
+RF = 0x10000
+PAGE_FAULT, FETCHED = 14, 0x10  # the host's error code has the NX bit's I/D flag, too
+
+
+@cache
+def oracle() -> Oracle:
+    """One process for all tests."""
+    return Oracle()
+
+
+@cache
+def guest(engine: str) -> Guest:
+    """One machine for each engine."""
+    g = Guest(engine)
+    g.user_mode()
+    return g
+
+
+def undefined(case: np.void) -> tuple[int, bool]:
+    """The flags that cannot be compared, and whether the result cannot either."""
+    form = FORMS[case['tag']]
+    i = decode_bytes(case['code'].tobytes(), int(case['seg'][1] == CODE32))
+    count = (i.imm if form.fields.get('src_kind') == IMM or form.text in ('SHLD', 'SHRD') and 'IMM' in form.name else int(case['reg'][1])) & 31
+    return undefined_flags(form.text, form.fields.get('w', 32), count), undefined_result(form.text, form.fields.get('w', 32), count)
+
+
+def differences(given: np.void, ours: np.void, theirs: np.void) -> list[str]:
+    """What the engine and the host disagree on."""
+    flags, result = undefined(given)
+    out = []
+    if ours['trap'] != theirs['trap']: out.append(f'exception {ours["trap"]}, not {theirs["trap"]}')
+    if result: return out
+    for n, name in enumerate(REGISTERS):
+        if ours['reg'][n] != theirs['reg'][n]: out.append(f'{name} {ours["reg"][n]:x}, not {theirs["reg"][n]:x}')
+    for n, name in enumerate('es cs ss ds fs gs'.split()):
+        a, b = (int(side['seg'][n]) for side in (ours, theirs))
+        if a != b and max(a, b) > 3: out.append(f'{name} {a:x}, not {b:x}')
+    if ours['eip'] != theirs['eip']: out.append(f'eip {ours["eip"]:x}, not {theirs["eip"]:x}')
+    if (ours['eflags'] ^ theirs['eflags']) & ~flags: out.append(f'eflags {ours["eflags"]:x}, not {theirs["eflags"]:x}')
+    if ours['trap'] == theirs['trap']:
+        error = theirs['error'] & ~FETCHED if theirs['trap'] == PAGE_FAULT else theirs['error']
+        if ours['error'] != error: out.append(f'error code {ours["error"]:x}, not {error:x}')
+        if ours['trap'] == PAGE_FAULT and ours['cr2'] != theirs['cr2']: out.append(f'cr2 {ours["cr2"]:x}, not {theirs["cr2"]:x}')
+    for n in np.flatnonzero(ours['mem'] != theirs['mem'])[:12]: out.append(f'window[{n}] {ours["mem"][n]:02x}, not {theirs["mem"][n]:02x}')
+    if ours['stray'] != theirs['stray']: out.append('writes outside the window')
+    fpu = [side['fpu'].tobytes() for side in (ours, theirs)]
+    for n, name in ((0, 'control'), (4, 'status'), (8, 'tags')):
+        a, b = (int.from_bytes(image[n:n + 2], 'little') for image in fpu)
+        if a != b: out.append(f'x87 {name} {a:04x}, not {b:04x}')
+    for n in range(8):
+        a, b = (image[28 + 10 * n:38 + 10 * n][::-1].hex() for image in fpu)
+        if a != b: out.append(f'st{n} {a}, not {b}')
+    return out
+
+
+def describe(case: np.void) -> str:
+    """A case in one line."""
+    code = case['code'][:case['ncode']].tobytes()
+    code32 = int(case['seg'][1] == CODE32)
+    regs = ' '.join(f'{name}={value:x}' for name, value in zip(REGISTERS, case['reg'], strict=True))
+    i = decode_bytes(code.ljust(32, b'\xcc'), code32)
+    return f'{disassemble(i, int(case["eip"]))} [{code.hex()}] {"32" if code32 else "16"} bits, {regs} flags={case["eflags"]:x}'
+
+
+def compare(text: str, engine: str, seed: int) -> list[str]:
+    """Runs a batch for all forms of a text; the disagreements."""
+    batch = np.concatenate([cases(form, EACH, seed) for form in TEXTS[text]])
+    ours, theirs = guest(engine).run(batch), oracle().run(batch)
+    for form in TEXTS[text]: record(form.name, engine, 'host', EACH)
+    found = [(case, differences(case, a, b)) for case, a, b in zip(batch, ours, theirs, strict=True)]
+    return [f'{describe(case)}: ' + '; '.join(wrong) for case, wrong in found if wrong]
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+@pytest.mark.parametrize('text', [text for text, forms in TEXTS.items() if forms])
+@settings(max_examples=250 if ALL else 1, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+          suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32))
+def test_like_the_host(text: str, engine: str, seed: int) -> None:
+    """SDM 2: the instruction does what the processor does."""
+    wrong = compare(text, engine, seed)
+    assert not wrong, '\n'.join([f'{len(wrong)} differ', *wrong[:10]])

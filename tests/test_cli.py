@@ -1,0 +1,152 @@
+"""The command line: QEMU's spelling, one clear line for what is wrong, exit code 1 (2 for usage), never a traceback."""
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from emu.cli import main
+from emu.options import Options
+from emu.stats import report
+
+
+@pytest.fixture
+def options(monkeypatch):
+    """Runs `emu run ...` with a machine that only keeps its options; the exit code is 7."""
+    seen = []
+    machine = types.ModuleType('emu.machine')
+    machine.run_machine = lambda given: seen.append(given) or 7
+    monkeypatch.setitem(sys.modules, 'emu.machine', machine)
+
+    def run(*words):
+        assert main(['run', *words]) == 7
+        return seen.pop()
+    return run
+
+
+def usage_error(capsys, *words):
+    """The line that a wrong command line prints."""
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    return one_line(capsys)
+
+
+def one_line(capsys):
+    """stderr, which is one line of ours."""
+    err = capsys.readouterr().err
+    assert err.startswith('emu') and err.count('\n') == 1
+    return err
+
+
+def test_defaults(options):
+    assert options('-kernel', 'k') == Options(kernel='k')
+
+
+@pytest.mark.parametrize('dash', ['-', '--'])
+def test_every_option_with_one_dash_or_two(options, dash):
+    words = {'m': '256', 'kernel': 'k', 'initrd': 'i', 'append': 'console=ttyS0', 'cpu': '486', 'serial': 'file:f', 'display': 'none',
+             'd': 'int,io', 'D': 'log', 'stats': 's',
+             'tcache-size': '8', 'tcache-policy': 'fifo', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
+    line = [w for name, value in words.items() for w in (dash + name, value)] + [dash + flag for flag in ('nographic', 'no-reboot', 'no-shutdown', 'icount')]
+    assert options(*line) == Options(
+        memory=256 << 20, kernel='k', initrd='i', append='console=ttyS0', cpu='486', serial='file:f', reboot=False, shutdown=False,
+        log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', tcache_size=8 << 20, tcache_policy='fifo',
+        debugcon=((0xe9, Path('e')),), debug_exit=0x501, engine='stencils')
+
+
+def test_value_after_an_equals_sign_or_beginning_with_a_dash(options):
+    assert options('--kernel=k', '-append', '-x --y=z', '--stats', '-').append == '-x --y=z'
+    assert options('--kernel=k', '--stats=-').stats == '-'
+
+
+def test_debugcon_may_be_repeated(options):
+    assert options('-kernel', 'k', '-debugcon', '0xe9=a', '--debugcon', '1024=b=c').debugcon == ((0xe9, Path('a')), (1024, Path('b=c')))
+
+
+@pytest.mark.parametrize('text, size', [('16', 16 << 20), ('16M', 16 << 20), ('1G', 1 << 30), ('2048k', 2 << 20), ('size=32M', 32 << 20)])
+def test_memory_suffixes(options, text, size):
+    assert options('-kernel', 'k', '-m', text).memory == size
+
+
+@pytest.mark.parametrize('words, message', [
+    (['run', '-machine', 'pc'], 'machine'),
+    (['run', '-kernel'], 'kernel'),
+    (['run', '-m', 'lots'], "'lots'"),
+    (['run', '-m', '-5'], "'-5'"),
+    (['run', '-serial', 'tcp:1'], 'unix:P'),
+    (['run', '-serial', 'file:'], 'file:F'),
+    (['run', '-d', 'int,cpu'], "'cpu'"),
+    (['run', '-display', 'sdl'], 'sdl'),
+    (['run', '-engine', 'fast'], 'fast'),
+    (['run', '-tcache-policy', 'lru'], 'lru'),
+    (['run', '-debugcon', '0xe9'], 'PORT=FILE'),
+    (['run', '-debugcon', '0x10000=f'], '0x10000'),
+    (['run', '-debug-exit', 'x'], "'x'"),
+    (['run', 'vmlinuz'], 'vmlinuz'),
+    (['run', '-nographic=1'], 'nographic'),
+    (['boot'], 'boot'),
+    ([], 'COMMAND'),
+])
+def test_usage_errors(capsys, words, message):
+    assert message in usage_error(capsys, *words)
+
+
+@pytest.mark.parametrize('words, message', [
+    (['-kernel', 'k', '-m', '0'], '-m: 0 MB'),
+    (['-kernel', 'k', '-m', '999999'], '-m: 999999 MB'),
+    (['-kernel', 'k', '-m', '99999999999999999999G'], '-m: '),
+    (['-kernel', 'k', '-m', '1025K'], 'pages'),
+    (['-kernel', 'k', '-cpu', 'z80'], "unknown model 'z80'; there are "),
+    (['-kernel', 'k', '-tcache-size', '0'], '-tcache-size'),
+    ([], '-kernel'),
+])
+def test_nonsense_values(capsys, words, message):
+    assert main(['run', *words]) == 1
+    assert message in one_line(capsys)
+
+
+@pytest.mark.parametrize('content, message', [
+    (None, 'no such file'), (b'', 'empty'), (b'not a kernel\n' * 99, 'not a kernel'), (bytes(1 << 20), 'not a kernel')])
+def test_files_that_are_no_kernels(capsys, tmp_path, content, message):
+    """Through the real machine."""
+    if content is not None: (tmp_path / 'k').write_bytes(content)
+    assert main(['run', '-serial', 'null', '-kernel', str(tmp_path / 'k')]) == 1
+    err = one_line(capsys)
+    assert message in err and str(tmp_path / 'k') in err
+
+
+def test_command_is_a_program():
+    """No traceback, the exit code of main."""
+    run = subprocess.run([sys.executable, '-m', 'emu', 'run', '-serial', 'null', '-kernel', '/nowhere/k'], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (1, '', 'emu: /nowhere/k: no such file or directory\n')
+    assert subprocess.run([sys.executable, '-m', 'emu', 'run', '-x'], capture_output=True).returncode == 2
+
+
+@pytest.mark.parametrize('words', [['-h'], ['run', '-h'], ['run', '--help'], ['guest', '-h'], ['--version']])
+def test_help(capsys, words):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 0 and 'emu' in capsys.readouterr().out
+
+
+def test_cache_shows_and_clears(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv('EMU_CACHE', str(tmp_path / 'emu'))
+    assert main(['cache']) == 0 and 'empty' in capsys.readouterr().out
+    (tmp_path / 'emu/guests').mkdir(parents=True)
+    (tmp_path / 'emu/guests/big').write_bytes(bytes(2_000_000))
+    assert main(['cache', 'clear']) == 0 and '2.0 MB' in capsys.readouterr().out
+    assert not (tmp_path / 'emu/guests').exists()
+
+
+def test_stats_as_json_and_as_a_table(capsys, tmp_path):
+    """Three parts, always there, in this order."""
+    stats = {'time': {'wall': 1.5}, 'guest': {'instructions': 1234567, 'interrupts': {'irq0': 3}}}
+    report(stats, str(tmp_path / 's'))
+    read = json.loads((tmp_path / 's').read_text())
+    assert list(read) == ['guest', 'cache', 'time'] and read['guest'] == stats['guest'] and read['cache'] == {}
+    report(stats, '-')
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith('  '))
+    assert rows == {'instructions': '1,234,567', 'interrupts.irq0': '3', 'wall': '1.500'}

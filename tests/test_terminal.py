@@ -1,0 +1,207 @@
+"""The guest's serial line: keys, raw mode and its end on a pseudo-terminal, pipes, files, sockets."""
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+import pytest
+
+from emu.errors import EmuError
+from emu.terminal import Console, Socket, open_serial, signals
+
+# Echoes what the guest would get, in brackets, until it is to quit; 'E' raises.
+PROGRAM = """
+import select, sys
+from emu.terminal import open_serial, signals
+line = open_serial('stdio')
+undo = signals(line)
+line.send(b'ready')
+while not line.quit:
+    select.select(line.descriptors, [], [], 10)
+    data = line.poll()
+    if data: line.send(b'[' + data + b']')
+    if b'E' in data: raise RuntimeError('a bug')
+undo()
+line.close()
+print('over', flush=True)
+"""
+
+
+class Typist:
+    """PROGRAM on a pseudo-terminal."""
+
+    def __enter__(self):
+        self.master, slave = pty.openpty()
+        self.before = termios.tcgetattr(slave)
+        self.slave = slave
+        self.process = subprocess.Popen([sys.executable, '-c', PROGRAM], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
+        self.seen = b''
+        self.expect(b'ready')
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+    def type(self, data):
+        os.write(self.master, data)
+
+    def expect(self, text):
+        """Reads until the text has come."""
+        end = time.monotonic() + 10
+        while text not in self.seen and time.monotonic() < end:
+            if select.select([self.master], [], [], 0.1)[0]: self.seen += os.read(self.master, 4096)
+        assert text in self.seen
+        self.seen = self.seen.split(text, 1)[1]
+
+    def assert_ended(self, code):
+        """It ends so, and the terminal is as it was."""
+        assert self.process.wait(10) == code
+        assert termios.tcgetattr(self.slave) == self.before
+
+
+def test_terminal_is_raw_and_ctrl_c_is_the_guests():
+    with Typist() as t:
+        assert not termios.tcgetattr(t.slave)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+        t.type(b'\x03')
+        t.expect(b'[\x03]')
+        t.type(b'\r')
+        t.expect(b'[\r]')
+
+
+def test_ctrl_a_x_quits_and_the_terminal_is_restored():
+    with Typist() as t:
+        t.type(b'\x01x')
+        t.expect(b'over')
+        t.assert_ended(0)
+
+
+def test_ctrl_a_h_lists_the_keys_and_ctrl_a_twice_sends_one():
+    with Typist() as t:
+        t.type(b'\x01h')
+        t.expect(b'Ctrl-A x')
+        t.type(b'a\x01\x01b')
+        t.expect(b'[a\x01b]')
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_end_the_run_cleanly(number):
+    with Typist() as t:
+        t.process.send_signal(number)
+        t.expect(b'over')
+        t.assert_ended(0)
+
+
+def test_terminal_is_restored_after_an_exception():
+    with Typist() as t:
+        t.type(b'E')
+        t.assert_ended(1)
+
+
+def test_escape_keys_split_over_reads():
+    line = Console()
+    assert line.keys(b'a\x01') == b'a' and line.keys(b'\x01') == b'\x01' and line.keys(b'\x01q') == b'' and not line.quit
+    assert line.keys(b'\x01') == b'' and line.keys(b'xyz') == b'yz' and line.quit
+    line.close()
+
+
+def test_pipe_goes_to_the_guest_and_its_end_is_no_end():
+    """Ctrl-A is a byte like others where stdin is no terminal."""
+    process = subprocess.Popen([sys.executable, '-c', PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.write(b'abc\x01x')
+    process.stdin.close()
+    wanted, out = b'ready[abc\x01x]', b''
+    while len(out) < len(wanted):
+        out += process.stdout.read(1)
+    assert out == wanted
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.terminate()
+    assert process.stdout.read() == b'over\n' and process.wait(10) == 0
+
+
+def test_no_standard_input_at_all():
+    process = subprocess.Popen([sys.executable, '-c', PROGRAM], stdout=subprocess.PIPE, preexec_fn=lambda: os.close(0))
+    assert process.stdout.read(5) == b'ready'
+    process.terminate()
+    assert process.stdout.read() == b'over\n' and process.wait(10) == 0
+
+
+def test_broken_output_pipe_does_no_harm():
+    process = subprocess.Popen([sys.executable, '-c', PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.read(5) == b'ready'
+    process.stdout.close()
+    process.stdin.write(b'abc')
+    process.stdin.close()
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+
+
+def test_file_and_null(tmp_path):
+    line = open_serial(f'file:{tmp_path}/log')
+    line.send(b'one')
+    line.send(b'two')
+    assert line.poll() == b'' and (tmp_path / 'log').read_bytes() == b'onetwo'
+    line.close()
+    null = open_serial('null')
+    null.send(b'gone')
+    assert null.poll() == b''
+    null.close()
+
+
+def test_unix_socket_as_client(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f'{tmp_path}/s')
+        listener.listen(1)
+        line = open_serial(f'unix:{tmp_path}/s')
+        peer = listener.accept()[0]
+    peer.sendall(b'in')
+    assert select.select(line.descriptors, [], [], 10)[0] and line.poll() == b'in'
+    line.send(b'out')
+    assert peer.recv(10) == b'out'
+    peer.close()
+    assert line.poll() == b'' and not line.quit
+    line.send(b'nobody reads this')
+    line.close()
+
+
+def test_unix_socket_as_server(tmp_path):
+    lines = []
+    thread = threading.Thread(target=lambda: lines.append(Socket(f'{tmp_path}/s,server')))
+    thread.start()
+    peer = socket.socket(socket.AF_UNIX)
+    for _ in range(100):
+        if peer.connect_ex(f'{tmp_path}/s') == 0: break
+        time.sleep(0.02)
+    thread.join(10)
+    peer.sendall(b'hello')
+    assert select.select(lines[0].descriptors, [], [], 10)[0] and lines[0].poll() == b'hello'
+    lines[0].close()
+    peer.close()
+
+
+@pytest.mark.parametrize('spec', ['file:/nowhere/log', 'unix:/nowhere/s', 'unix:/tmp/s,serve'])
+def test_lines_that_cannot_be(spec):
+    with pytest.raises(EmuError, match='no such file|unknown word'):
+        open_serial(spec)
+
+
+def test_signal_wakes_the_wait_at_once():
+    line = open_serial('null')
+    undo = signals(line)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    start = time.monotonic()
+    select.select(line.descriptors, [], [], 10)
+    assert line.quit and time.monotonic() - start < 5
+    undo()
+    line.close()

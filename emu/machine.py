@@ -18,6 +18,7 @@ from emu.terminal import Line, open_serial, signals
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
 SLICE = 1_000_000  # nanoseconds: the longest slice
+QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
 EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
 
 
@@ -34,12 +35,13 @@ class Machine:
         self.began = time.perf_counter()
         self.memory = Memory(options.memory)
         self.logs = self.open_log()
+        self.entry = self.load()
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
         debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
         self.pc = Pc(self.memory, self.now, self, line.send, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit)
         self.cpu.bus = self.pc.bus
         self.resetting = False
-        self.load()
+        boot.enter(self.cpu.state, self.entry)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
 
@@ -77,10 +79,10 @@ class Machine:
 
     # --- the run ---------------------------------------------------------------------------------------------------------------------
 
-    def load(self) -> None:
-        """Puts the kernel where the CPU starts."""
+    def load(self) -> boot.Entry:
+        """Puts the kernel into memory; where the CPU starts."""
         assert self.options.kernel
-        boot.enter(self.cpu.state, boot.load_kernel(self.memory, self.options.kernel, self.options.initrd, self.options.append))
+        return boot.load_kernel(self.memory, self.options.kernel, self.options.initrd, self.options.append)
 
     def run(self) -> int:
         """Runs until the guest, the user or an error ends it; the exit code."""
@@ -94,7 +96,7 @@ class Machine:
         """Timers, input, interrupts, then a slice or a sleep."""
         m = self.cpu.state
         self.pc.run_due()
-        if self.pc.uart.room() and (data := self.line.poll()):
+        if len(self.pc.uart.queue) < QUEUE and (data := self.line.poll()):
             self.pc.uart.receive(data)
         if self.resetting or m.shutdown:
             return self.power_cycle('triple fault' if m.shutdown else 'reset')
@@ -112,7 +114,7 @@ class Machine:
     def sleep(self) -> None:
         """Waits for a timer or input; the CPU is halted."""
         deadline = self.pc.next_deadline()
-        if not self.cpu.state.eflags & IF and not self.options.shutdown is False:
+        if not self.cpu.state.eflags & IF and self.options.shutdown:
             print('emu: the CPU is halted for good (HLT with interrupts off)', file=sys.stderr)
             self.code = 0
             return
@@ -120,7 +122,7 @@ class Machine:
             self.skipped += max(deadline - self.now(), 0)
             return
         started = time.perf_counter()
-        select.select(self.line.descriptors, [], [], None if deadline is None else max(deadline - self.now(), 0) / 1e9)
+        select.select(self.line.descriptors if len(self.pc.uart.queue) < QUEUE else [self.line.wake], [], [], None if deadline is None else max(deadline - self.now(), 0) / 1e9)
         self.spent['idle'] += time.perf_counter() - started
 
     def power_cycle(self, why: str) -> None:
@@ -134,7 +136,7 @@ class Machine:
         self.resetting = False
         self.pc.reset()
         self.cpu.reset()
-        self.load()
+        boot.enter(self.cpu.state, self.load())
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """What --stats reports."""

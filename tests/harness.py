@@ -1,22 +1,21 @@
-"""A bare machine for single instructions: one State, RAM, and a table of engines to run it with.
+"""A bare machine for single instructions: a CPU, RAM, no devices, and the names of the engines to run it with.
 
 `Guest.run` takes and gives the records of the host oracle (oracle/host.py): user mode, paging on, flat 32-bit segments or those of the oracle's LDT; each case ends
 in an exception, whose handler halts. `Guest.real` sets up real mode. Tables and handlers lie where no case points.
 """
+import ctypes
 import struct
-from typing import Callable
 
 import numpy as np
 
+from emu.cpu import Cpu
 from emu.isa.flags import eflags_image, set_arithmetic_flags
-from emu.isa.segments import load_cache, update_mode
+from emu.isa.segments import set_null, set_reach, set_segment, update_mode
 from emu.isa.state import CS, LDTR, TR, State
-from emu.jit import eager
 from emu.mem.memory import Memory
 from tests.oracle.host import CODE, DATA, LDT, TIMEOUT, WINDOW, descriptor
 
-Engine = Callable[[State, Memory, int], None]
-ENGINES: dict[str, Engine] = {'eager': lambda m, memory, count: eager.run(m, count)}  # name -> run(m, memory, instructions)
+ENGINES = ('eager',)
 
 TABLES = 0x3e0000  # physical and linear address of all that the processor reads by itself
 DIRECTORY, PAGE_TABLE, GDT, LOCAL, IDT, TSS, HANDLERS, STACK = (TABLES + n * 0x1000 for n in range(8))
@@ -37,7 +36,7 @@ class Bus:
 
     def port_in_block(self, port: int, w: int, p: int, n: int) -> None:
         """All ones."""
-        eager.ctypes.memset(p, 0xff, n * w // 8)
+        ctypes.memset(p, 0xff, n * w // 8)
 
     def port_out_block(self, port: int, w: int, p: int, n: int) -> None:
         """Nobody listens."""
@@ -48,13 +47,6 @@ class Bus:
 
     def mmio_write(self, physical: int, w: int, v: int) -> None:
         """Nobody listens."""
-
-    def code_written(self, physical: int) -> None:
-        """Nothing is translated."""
-
-    def timestamp(self) -> int:
-        """Time stands still."""
-        return 0
 
 
 def flat(access: int) -> bytes:
@@ -76,12 +68,15 @@ class Guest:
     """A State with `size` bytes of RAM, run by the engine of that name."""
 
     def __init__(self, engine: str, size: int = 4 << 20):
-        self.engine, self.memory = ENGINES[engine], Memory(size)
+        self.memory = Memory(size)
         self.memory.map_ram(0xa0000, 0x60000)
-        self.m = State(Bus())
-        self.m.page_map, self.m.code_map = self.memory.page_map.ctypes.data, self.memory.code_map.ctypes.data
-        self.m.a20 = 0xffffffff
-        self.m.reg[8] = 0
+        self.cpu = Cpu(self.memory, Bus(), engine=engine, clock=lambda: 0)
+        self.m = self.cpu.state
+
+    def go(self) -> None:
+        """Runs until HLT, shutdown or the end of our patience."""
+        left = PATIENCE
+        while left > 0 and not self.m.halted and not self.m.shutdown: left -= max(1, self.cpu.run(left))
 
     # --- protected mode, as the oracle's Linux has it ---
 
@@ -102,14 +97,15 @@ class Guest:
         write(TSS, struct.pack('<III', 0, STACK + 0x1000, RING0_DATA).ljust(0x66, b'\0') + b'\x68\0')
         m.gdt_base, m.gdt_limit, m.idt_base, m.idt_limit = GDT, 0x7f, IDT, 0x7ff
         m.cr0, m.cr3, m.cr4 = 0x80010033, DIRECTORY, 0
+        self.cpu.flush()
         self.segment(LDTR, LDT_SELECTOR)
         self.segment(TR, TSS_SELECTOR)
 
     def segment(self, n: int, selector: int) -> None:
         """Loads a segment register without checks."""
-        table = (LOCAL if selector & 4 else GDT) + (selector & ~7)
-        low, high = struct.unpack('<II', self.memory.read(table, 8)) if selector > 3 else (0, 0)
-        load_cache(self.m, n, selector, low, high)
+        place = (LOCAL if selector & 4 else GDT) + (selector & ~7)
+        if selector > 3: set_segment(self.m, n, selector, int.from_bytes(self.memory.read(place, 8), 'little', signed=True))
+        else: set_null(self.m, n, selector)
 
     def load(self, case: np.void) -> None:
         """Puts a case's inputs into the machine."""
@@ -149,7 +145,7 @@ class Guest:
         out = batch.copy()
         for case in out:
             self.load(case)
-            self.engine(self.m, self.memory, PATIENCE)
+            self.go()
             self.store(case)
         return out
 
@@ -164,6 +160,7 @@ class Guest:
         m.idt_base, m.idt_limit = 0, 0x3ff
         for n, name in enumerate('es cs ss ds fs gs'.split()):
             m.selector[n], m.base[n], m.limit[n], m.access[n] = registers.get(name, 0), registers.get(name, 0) << 4, 0xffff, 0x93
+            set_reach(m, n)
         flags = registers.get('eflags', registers.get('flags', 0))
         m.eip, m.eflags = registers.get('eip', registers.get('ip', 0)), (flags & ~0x8d5 & 0x7fff) | 2
         set_arithmetic_flags(m, flags)

@@ -61,7 +61,7 @@ def differences(g: Guest, case: moo.Case) -> list[str]:
     ram = case.before.ram | case.after.ram
     for a in ram: g.memory.write(a, b'\0')
     g.real(before, case.before.ram)
-    g.engine(g.m, g.memory, 2000)
+    g.go()
     state, mask, out = g.real_state(), flags_mask(case), []
     for name, value in (before | after).items():
         if name[:2] in ('cr', 'dr') or name not in state: continue

@@ -164,6 +164,7 @@ def decode(i, p, n, code32):
         at = at + 1
         memory = modrm < 0xc0 and way != REGISTER
         if way == GROUP: leaf = leaf + ((modrm >> 2) & 14)
+        elif way == REGISTER: leaf = leaf + ((modrm >> 3) & 7)
         if way == ESCAPE: leaf = leaf + (((modrm >> 3) & 7) if memory else 8 + (modrm & 63))
         elif memory: leaf = leaf + 1
         if memory:

@@ -1,7 +1,7 @@
 """The opcode table, the only one: 80386 to Pentium Pro, integer, system and x87 (SDM volume 2, appendix A; x87: tables A-7 to A-22). No MMX, no SSE.
 
 A cell of TABLE (cells are separated by |) reads: opcode bytes, TEXT, operands, flags.
-- Opcode: `50-57` stands for eight opcodes; `/2` is an opcode extension in ModRM.reg, `/0-7` with eight texts are a whole group; `m`, `r`: with a memory operand
+- Opcode: `50-57` stands for eight opcodes; `/2` is an opcode extension in ModRM.reg, `/0-7` with eight texts (or one for all) are a whole group; `m`, `r`: with a memory operand
   only, with a register only. The register forms of D8 to DF have their second byte instead.
 - TEXT: the function in emu/isa that is the meaning (docs/texts.md). Its part before the first _, or what follows `=` in the flags, is the mnemonic.
 - Operands: the first is `dst`, the second `src` (`-`: none), as appendix A writes them: E G I J M O R S C D A X Y with sizes b w d q t (8 16 32 64 80 bits), v z
@@ -29,7 +29,7 @@ TABLE = """
 38 CMP Eb Gb      | 39 CMP Ev Gv      | 3A CMP Gb Eb | 3B CMP Gv Ev | 3C CMP AL Ib | 3D CMP eAX Iz | 3F AAS
 40-47 INC Zv | 48-4F DEC Zv
 50-57 PUSH - Zv | 58-5F POP Zv
-60 PUSHA w=v | 61 POPA w=v | 62 BOUND Gv Ma | 63 ARPL Ew Gw
+60 PUSHA w=v =pushaw/pushal | 61 POPA w=v =popaw/popal | 62 BOUND Gv Ma | 63 ARPL Ew Gw
 68 PUSH - Iz | 69 IMUL3 Gv Ev Iz =imul | 6A PUSH - Ibs w=v | 6B IMUL3 Gv Ev Ibs =imul
 6C INS Yb DX end | 6D INS Yv DX end | 6E OUTS DX Xb end | 6F OUTS DX Xv end
 70-7F JCC - Jb cc rel
@@ -39,9 +39,9 @@ TABLE = """
 83 /0-6 ADD OR ADC SBB AND SUB XOR Ev Ibs lock | 83 /7 CMP Ev Ibs
 84 TEST Eb Gb | 85 TEST Ev Gv | 86 XCHG Eb Gb lock | 87 XCHG Ev Gv lock
 88 MOV Eb Gb | 89 MOV Ev Gv | 8A MOV Gb Eb | 8B MOV Gv Ev
-8C m MOV_FROM_SEG Mw Sw | 8C r MOV_FROM_SEG Ev Sw | 8D LEA Gv M | 8E MOV_TO_SEG Sw Ew end | 8F /0 POP Ev
+8C /0-5 m MOV_FROM_SEG Mw Sw | 8C /0-5 r MOV_FROM_SEG Ev Sw | 8D LEA Gv M | 8E /0 MOV_TO_SEG Sw Ew end | 8E /2-5 MOV_TO_SEG Sw Ew end | 8F /0 POP Ev
 90 NOP | 91-97 XCHG Zv eAX
-98 CBW w=v =cbw/cwde | 99 CWD w=v =cwd/cdq | 9A CALL_FAR - Ap end | 9B WAIT | 9C PUSHF w=v | 9D POPF w=v end | 9E SAHF | 9F LAHF
+98 CBW w=v =cbw/cwde | 99 CWD w=v =cwd/cdq | 9A CALL_FAR - Ap end =lcall | 9B WAIT | 9C PUSHF w=v =pushf/pushfd | 9D POPF w=v end =popf/popfd | 9E SAHF | 9F LAHF
 A0 MOV AL Ob | A1 MOV eAX Ov | A2 MOV Ob AL | A3 MOV Ov eAX
 A4 MOVS Yb Xb | A5 MOVS Yv Xv | A6 CMPS Xb Yb | A7 CMPS Xv Yv
 A8 TEST AL Ib | A9 TEST eAX Iz
@@ -51,27 +51,28 @@ C0 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Eb Ib | C1 /0-7 ROL ROR RCL RCR SHL SHR 
 C2 RET_NEAR - Iw w=v end | C3 RET_NEAR w=v end
 C4 LOAD_FAR Gv Mp sreg=0 =les end | C5 LOAD_FAR Gv Mp sreg=3 =lds end
 C6 /0 MOV Eb Ib | C7 /0 MOV Ev Iz
-C8 ENTER - Iw Ib w=v | C9 LEAVE w=v | CA RET_FAR - Iw w=v end | CB RET_FAR w=v end
-CC INT3 end | CD INT - Ib end | CE INTO end | CF IRET w=v end
+C8 ENTER - Iw Ib w=v | C9 LEAVE w=v | CA RET_FAR - Iw w=v end =retf | CB RET_FAR w=v end =retf
+CC INT3 end | CD INT - Ib end | CE INTO end | CF IRET w=v end =iret/iretd
 D0 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Eb 1  | D1 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Ev 1
 D2 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Eb CL | D3 /0-7 ROL ROR RCL RCR SHL SHR SHL SAR Ev CL
-D4 AAM - Ib | D5 AAD - Ib | D6 SALC | D7 XLAT
+D4 AAM - Ib | D5 AAD - Ib | D6 SALC | D7 XLAT =xlatb
 E0 LOOPCC - Jb cc=5 rel | E1 LOOPCC - Jb cc=4 rel | E2 LOOP - Jb rel | E3 JCXZ - Jb rel
 E4 IN AL Ib end | E5 IN eAX Ib end | E6 OUT AL Ib end | E7 OUT eAX Ib end
-E8 CALL_REL - Jz rel | E9 JMP_REL - Jz rel | EA JMP_FAR - Ap end | EB JMP_REL - Jb rel
+E8 CALL_REL - Jz rel | E9 JMP_REL - Jz rel | EA JMP_FAR - Ap end =ljmp | EB JMP_REL - Jb rel
 EC IN AL DX end | ED IN eAX DX end | EE OUT AL DX end | EF OUT eAX DX end
 F1 INT1 end | F4 HLT end | F5 CMC
-F6 /0-1 TEST TEST Eb Ib | F6 /2-3 NOT NEG Eb lock | F6 /4 MUL - Eb | F6 /5 IMUL1 - Eb =imul | F6 /6-7 DIV IDIV - Eb
-F7 /0-1 TEST TEST Ev Iz | F7 /2-3 NOT NEG Ev lock | F7 /4 MUL - Ev | F7 /5 IMUL1 - Ev =imul | F7 /6-7 DIV IDIV - Ev
+F6 /0-1 TEST Eb Ib | F6 /2-3 NOT NEG Eb lock | F6 /4 MUL - Eb | F6 /5 IMUL1 - Eb =imul | F6 /6-7 DIV IDIV - Eb
+F7 /0-1 TEST Ev Iz | F7 /2-3 NOT NEG Ev lock | F7 /4 MUL - Ev | F7 /5 IMUL1 - Ev =imul | F7 /6-7 DIV IDIV - Ev
 F8 CLC | F9 STC | FA CLI | FB STI end | FC CLD | FD STD
 FE /0-1 INC DEC Eb lock
-FF /0-1 INC DEC Ev lock | FF /2 CALL_NEAR - Ev end | FF /3 CALL_FAR_M - Mp end | FF /4 JMP_NEAR - Ev end | FF /5 JMP_FAR_M - Mp end | FF /6 PUSH - Ev
+FF /0-1 INC DEC Ev lock | FF /2 CALL_NEAR - Ev end | FF /3 CALL_FAR_M - Mp end =lcall | FF /4 JMP_NEAR - Ev end | FF /5 JMP_FAR_M - Mp end =ljmp | FF /6 PUSH - Ev
 
 0F 00 /0-1 m SLDT STR Mw | 0F 00 /0-1 r SLDT STR Ev | 0F 00 /2-3 LLDT LTR - Ew end | 0F 00 /4-5 VERR VERW - Ew
 0F 01 /0-1 SGDT SIDT Ms | 0F 01 /2-3 LGDT LIDT - Ms end | 0F 01 /4 m SMSW Mw | 0F 01 /4 r SMSW Ev | 0F 01 /6 LMSW - Ew end | 0F 01 /7 INVLPG - M end
 0F 02 LAR Gv Ew | 0F 03 LSL Gv Ew | 0F 06 CLTS end | 0F 08 INVD | 0F 09 WBINVD | 0F 0B UD =ud2
 0F 18-1F NOP - Ev
-0F 20 MOV_FROM_CR Rd Cd | 0F 21 MOV_FROM_DR Rd Dd | 0F 22 MOV_TO_CR Cd Rd end | 0F 23 MOV_TO_DR Dd Rd end
+0F 20 /0 MOV_FROM_CR Rd Cd | 0F 20 /2-4 MOV_FROM_CR Rd Cd | 0F 21 /0-7 MOV_FROM_DR Rd Dd
+0F 22 /0 MOV_TO_CR Cd Rd end | 0F 22 /2-4 MOV_TO_CR Cd Rd end | 0F 23 /0-7 MOV_TO_DR Dd Rd end
 0F 30 WRMSR end | 0F 31 RDTSC | 0F 32 RDMSR | 0F 33 RDPMC | 0F 34 SYSENTER end | 0F 35 SYSEXIT end
 0F 40-4F CMOVCC Gv Ev cc
 0F 80-8F JCC - Jz cc rel
@@ -121,7 +122,7 @@ SEGMENTS = {'ES': 0, 'CS': 1, 'SS': 2, 'DS': 3, 'FS': 4, 'GS': 5}
 FIXED = GENERAL | SEGMENTS
 
 # OPCODES[opcode, + 100h after 0F] = number of the first leaf << 3 | how the leaf is found.
-PLAIN, MODRM, GROUP, ESCAPE, REGISTER = range(5)  # itself; + memory; + reg * 2 + memory; + reg in memory, + 8 + low 6 bits else; itself, mod ignored
+PLAIN, MODRM, GROUP, ESCAPE, REGISTER = range(5)  # itself; + memory; + reg * 2 + memory; + reg for memory, else + 8 + low 6 bits; + reg, mod ignored
 # INFO[leaf] = immediate | where dst's number is from << 4 | src's << 8 | LOCKABLE
 NONE, BYTE, SIGNED_BYTE, WORD, FULL, FAR, FRAME, OFFSET, ONE = range(9)  # FAR: offset, selector; FRAME: ENTER's word, byte; OFFSET: moffs
 FROM_REG, FROM_RM, FROM_OPCODE, FROM_FIXED = 1, 2, 3, 8  # FROM_FIXED + the number
@@ -166,12 +167,12 @@ def rows_of(cell: str) -> Iterator[Row]:
     page = 0x100 if codes[0] == '0F' else 0
     if page: codes = codes[1:]
     regs = span(extension[1:], 8) if extension else [None]
-    texts, rest = rest[:len(regs)], rest[len(regs):]
+    texts = [x for x in rest if re.fullmatch('[A-Z][A-Z0-9_]+', x) and x not in FIXED]
     operands = tuple(x for x in rest if re.fullmatch('-|1|STi|[ABCDEGIJMORSXYZ][a-z]{0,2}', x) or x in FIXED)
-    flags = tuple(x for x in rest if x not in operands)
+    flags = tuple(x for x in rest if x not in operands and x not in texts)
     for opcode in span(codes[0], 16):
         for second in span(codes[1], 16) if len(codes) > 1 else [None]:
-            for reg, text in zip(regs, texts, strict=True):
+            for reg, text in zip(regs, texts * len(regs) if len(texts) == 1 else texts, strict=True):
                 yield Row(page + opcode, reg, second, half, text, operands, flags)
 
 
@@ -259,16 +260,17 @@ def info(row: Row, memory: bool) -> int:
 def how(rows: list[Row]) -> int:
     """How the decoder finds the leaf of an opcode with these rows."""
     if 0xd8 <= rows[0].opcode <= 0xdf: return ESCAPE
-    if rows[0].reg is not None: return GROUP
     letters = {x[0] for row in rows for x in row.operands if x not in FIXED}
-    return REGISTER if 'R' in letters else MODRM if letters & set('EGMS') else PLAIN
+    if 'R' in letters: return REGISTER
+    if rows[0].reg is not None: return GROUP
+    return MODRM if letters & set('EGM') else PLAIN
 
 
 def place(row: Row, way: int, memory: bool) -> int:
     """The leaf's number among those of its opcode."""
     if way == ESCAPE: return (row.reg or 0) if row.second is None else 8 + (row.second & 63)
-    if way == GROUP: return (row.reg or 0) * 2 + memory
-    return int(memory) if way == MODRM else 0
+    if way == REGISTER: return row.reg or 0
+    return (row.reg or 0) * 2 + memory
 
 
 def halves(row: Row, way: int) -> list[bool]:
@@ -287,7 +289,7 @@ def build() -> tuple[list[Form], list[int], list[int], list[int]]:
     for opcode, rows in by_opcode.items():
         way, first = how(rows), len(leaves)
         opcodes[opcode] = first << 3 | way
-        leaves += [leaves[0]] * (1, 2, 16, 72, 1)[way]
+        leaves += [leaves[0]] * (1, 2, 16, 72, 8)[way]
         taken = set()
         for row, memory in ((row, memory) for row in rows for memory in halves(row, way)):
             at = first + place(row, way, memory)

@@ -6,13 +6,13 @@ chipset does for 8-bit devices. Where nothing answers, reads give all ones and w
 Nothing that a guest does raises an exception here. The CPU's side is the six methods that emu/isa/language.py calls.
 """
 import ctypes
-from typing import Callable, NamedTuple
+from typing import Callable, Literal, NamedTuple
 
 Read = Callable[[int, int], int]
 Write = Callable[[int, int, int], None]
 Block = Callable[[int, int, memoryview], None]
 
-UNITS = {8: ctypes.c_uint8, 16: ctypes.c_uint16, 32: ctypes.c_uint32}
+UNITS: dict[int, Literal['B', 'H', 'I']] = {8: 'B', 16: 'H', 32: 'I'}  # of the struct module
 
 
 class Window(NamedTuple):
@@ -77,21 +77,22 @@ class Bus:
 
     def port_in_block(self, port: int, w: int, pointer: int, n: int) -> None:
         """Reads a port n times into host memory."""
-        window = self.ports.get(port)
-        if w not in UNITS or n <= 0: return
-        memory = (UNITS[w] * n).from_address(pointer)
-        if window and window.read_block and not self.trace: window.read_block(port, w, memoryview(memory).cast('B'))
+        memory, window = self.host(pointer, w, n), self.ports.get(port)
+        if window and window.read_block and (w == 8 or window.wide) and not self.trace: window.read_block(port, w, memory)
         else:
-            for k in range(n): memory[k] = self.port_in(port, w)
+            items = memory.cast(UNITS[w])
+            for k in range(n): items[k] = self.port_in(port, w)
 
     def port_out_block(self, port: int, w: int, pointer: int, n: int) -> None:
         """Writes n values from host memory to a port."""
-        window = self.ports.get(port)
-        if w not in UNITS or n <= 0: return
-        memory = (UNITS[w] * n).from_address(pointer)
-        if window and window.write_block and not self.trace: window.write_block(port, w, memoryview(memory).cast('B'))
+        memory, window = self.host(pointer, w, n), self.ports.get(port)
+        if window and window.write_block and (w == 8 or window.wide) and not self.trace: window.write_block(port, w, memory)
         else:
-            for k in range(n): self.port_out(port, w, memory[k])
+            for value in memory.cast(UNITS[w]): self.port_out(port, w, value)
+
+    def host(self, pointer: int, w: int, n: int) -> memoryview:
+        """The bytes of n items in host memory."""
+        return memoryview((ctypes.c_char * (n * w // 8)).from_address(pointer)).cast('B')
 
     def input(self, port: int, w: int) -> int:
         """port_in, untraced."""

@@ -16,18 +16,20 @@ class Timer(NamedTuple):
 
 
 class Clock:
-    """`now` is the time source; whoever runs the CPU calls `run_due` at `next_deadline` or later."""
+    """`now` is the time source; whoever runs the CPU calls `run_due` at `next_deadline` or later, and may set `sooner` to hear when that moves forward."""
 
     def __init__(self, now: Callable[[], int]):
         self.now = now
         self.timers: list[Timer] = []  # a heap; with a dozen timers in it, cancelling may well look through all
         self.made = 0
+        self.sooner: Callable[[], None] = lambda: None
 
     def at(self, time: int, callback: Callable[[], None]) -> Timer:
         """Calls back when guest time has reached `time`."""
         self.made += 1
         timer = Timer(time, self.made, callback)
         heapq.heappush(self.timers, timer)
+        if self.timers[0] is timer: self.sooner()
         return timer
 
     def cancel(self, timer: Timer | None) -> None:

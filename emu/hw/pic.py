@@ -171,12 +171,19 @@ class Pic:
 
     def set_irq(self, n: int, level: bool) -> None:
         """A device drives its line."""
-        self.chips[n >> 3].set_line(n & 7, level)
-        self.update()
+        chip = self.chips[n >> 3]
+        if (chip.lines >> (n & 7) & 1) == level: return
+        chip.set_line(n & 7, level)
+        if chip is self.slave: self.update()
+        else: self.drive()
 
     def update(self) -> None:
         """The slave's output drives IR2, the master's the CPU."""
         self.master.set_line(CASCADE, self.slave.request() >= 0)
+        self.drive()
+
+    def drive(self) -> None:
+        """The master's output."""
         level = self.master.request() >= 0
         if level != self.output:
             self.output = level

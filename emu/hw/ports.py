@@ -116,7 +116,7 @@ def add_debugcon(bus: Bus, port: int, write: Callable[[bytes], object]) -> None:
         write(bytes((v,)))
 
     def put_block(port: int, w: int, memory: memoryview) -> None:
-        if w == 8: write(bytes(memory))
+        write(bytes(memory))
     bus.add_ports(port, 1, lambda port, w: 0xe9, put, write_block=put_block)
 
 

@@ -75,6 +75,16 @@ def set_carry(m, cf):
     m.carries = m.carries ^ d ^ (d >> 1)
 
 
+def set_carry_overflow(m, cf, of):
+    """CF and OF as given (0 or 1); the others unchanged: rotates and IMUL."""
+    m.carries = (cf << 32) | ((cf ^ of) << 31) | (m.carries & 16)
+
+
+def set_zero(m, zf):
+    """ZF = zf (0 or 1); the others unchanged."""
+    set_arithmetic_flags(m, (arithmetic_flags(m) & ~ZF) | (zf << 6))
+
+
 def arithmetic_flags(m):
     """CF PF AF ZF SF OF at their places in EFLAGS."""
     return carry(m) | (parity(m) << 2) | (adjust(m) << 4) | (zero(m) << 6) | (sign(m) << 7) | (overflow(m) << 11)
@@ -103,5 +113,3 @@ def condition(m, cc):
     elif cc >> 1 == 6: c = sign(m) ^ overflow(m)
     else: c = zero(m) | (sign(m) ^ overflow(m))
     return c ^ (cc & 1)
-
-

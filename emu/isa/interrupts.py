@@ -10,13 +10,13 @@ from emu.isa.operands import drop, one_more, push, set_esp, stop, top
 from emu.isa.privilege import changeable, iopl, look_up, set_flags
 from emu.isa.segments import (CODE, CONFORMING, TASK_GATE, accessed, descriptor, dpl_of, error_code, limit_of, present, set_code, set_null, set_real,
                               set_segment, stack_descriptor, type_of, update_mode)
-from emu.isa.state import CS, DS, ES, FS, GS, LDTR, SS, TR
+from emu.isa.state import CS, DS, ES, FS, GS, SS, TR
 from emu.isa.tasks import ALL_FLAGS, CALL, RETURN, WIDE, field16, inner_sp, inner_ss, switch_task
 from emu.isa.transfers import enter_real, gate_offset, gate_selector, push_on, return_to, stack_item
 from emu.mem.access import read, store
 
 EXCEPTION, EXTERNAL, SOFTWARE = 0, 1, 2  # kinds of deliveries
-INTERRUPT_GATE, TRAP_GATE = 6, 7  # types; + 8: 32 bits
+INTERRUPT_GATE = 6  # type; + 1: a trap gate; + 8: 32 bits
 WITH_CODE = 0x27d00  # bit n: vector n pushes an error code: 8, 10 to 14, 17
 CONTRIBUTORY = 0x3c01  # bit n: vectors 0, 10 to 13 (SDM 3A, table 6-4)
 PAGE_FAULT = 0x4000  # vector 14 is a class of its own
@@ -168,7 +168,7 @@ def take_interrupt(m, vector):
 
 def INT(m, i):
     if m.vm86 and iopl(m) < 3: raise Fault(GP, 0)
-    deliver(m, i.imm & 0xff, 0, SOFTWARE, i.len)
+    deliver(m, i.imm, 0, SOFTWARE, i.len)
 
 
 def INT3(m, i):

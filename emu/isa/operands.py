@@ -1,7 +1,7 @@
 """Operands: registers, immediates, memory through the segment, the stack (SDM 1, chapter 3.7; SDM 2, chapter 2.1)."""
 from emu.isa.language import GP, Fault, mask
 from emu.isa.state import CS, SS
-from emu.mem.access import load, store
+from emu.mem.access import load, load_for_write, store
 
 REG, IMM, MEM = 0, 1, 2  # i.dst_kind, i.src_kind
 
@@ -28,6 +28,12 @@ def dst(m, i, w):
     """Reads the destination operand as w bits."""
     if i.dst_kind == REG: return get_reg(m, i.dst, w)
     return load(m, i.seg, address(m, i), w)
+
+
+def dst_for_write(m, i, w):
+    """Reads the destination operand that set_dst will write: what does not let it be written faults now, as a write."""
+    if i.dst_kind == REG: return get_reg(m, i.dst, w)
+    return load_for_write(m, i.seg, address(m, i), w)
 
 
 def src(m, i, w):
@@ -71,16 +77,25 @@ def drop(m, w, n):
     set_esp(m, m.reg[4] + n * (w >> 3))
 
 
-def branch(m, i):
-    """A relative jump: EIP + immediate, 16 or 32 bits wide. A translation continues at TAKEN."""
-    target = (m.eip + i.imm) & mask(i.w)
+def check_target(m, target):
+    """#GP(0) where a jump to this offset would leave the code segment."""
     if target > m.limit[CS]: raise Fault(GP, 0)
-    m.eip = target
+
+
+def relative(m, i):
+    """Where a relative jump leads: EIP + immediate, 16 or 32 bits wide."""
+    return (m.eip + i.imm) & mask(i.w)
+
+
+def branch(m, i):
+    """A relative jump. A translation continues at TAKEN."""
+    check_target(m, relative(m, i))
+    m.eip = relative(m, i)
 
 
 def jump(m, target):
     """A near jump to an offset known only now. A translation looks the target up."""
-    if target > m.limit[CS]: raise Fault(GP, 0)
+    check_target(m, target)
     m.eip = target
 
 

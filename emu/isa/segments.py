@@ -6,7 +6,7 @@ in protected mode stay ("unreal mode").
 """
 from emu.isa.flags import VM, ZF, arithmetic_flags, set_arithmetic_flags
 from emu.isa.language import GP, NP, SS as STACK_FAULT, UD, Fault, outlined
-from emu.isa.operands import REG, address, drop, dst, one_more, push, put_reg, set_dst, src, top
+from emu.isa.operands import address, drop, dst, one_more, push, put_reg, set_dst, src, top
 from emu.isa.privilege import protected_only, supervisor
 from emu.isa.state import CS, DS, ES, GS, LDTR, SS, TR
 from emu.mem.access import load, read, store, write
@@ -174,7 +174,8 @@ def update_mode(m):
 # --- loads and stores of segment registers ---------------------------------------------------------------------------------------------
 
 def MOV_FROM_SEG(m, i):
-    set_dst(m, i, i.w if i.dst_kind == REG else 16, m.selector[i.src])
+    if i.src > GS: raise Fault(UD)
+    set_dst(m, i, i.w, m.selector[i.src])
 
 
 def MOV_TO_SEG(m, i):
@@ -197,11 +198,11 @@ def POP_SEG(m, i):
     else: drop(m, i.w, 1)
 
 
-def load_far(m, i, n):
-    """LDS, LES, LFS, LGS, LSS: a far pointer into segment register n and a general register."""
+def LOAD_FAR(m, i):
+    """LES, LSS, LDS, LFS, LGS: a far pointer into the segment register i.sreg and a general register."""
     a = address(m, i)
     offset = load(m, i.seg, a, i.w)
-    load_segment(m, n, load(m, i.seg, (a + (i.w >> 3)) & 0xffffffff, 16))
+    load_segment(m, i.sreg, load(m, i.seg, (a + (i.w >> 3)) & 0xffffffff, 16))
     put_reg(m, i.dst, i.w, offset)
 
 
@@ -266,12 +267,12 @@ def ARPL(m, i):
 
 def SLDT(m, i):
     protected_only(m)
-    set_dst(m, i, i.w if i.dst_kind == REG else 16, m.selector[LDTR])
+    set_dst(m, i, i.w, m.selector[LDTR])
 
 
 def STR(m, i):
     protected_only(m)
-    set_dst(m, i, i.w if i.dst_kind == REG else 16, m.selector[TR])
+    set_dst(m, i, i.w, m.selector[TR])
 
 
 def LLDT(m, i):

@@ -5,8 +5,8 @@ MSRs that only need to be remembered are listed in REMEMBERED; any other number 
 """
 from emu.isa.flags import IF, RF, VM
 from emu.isa.language import DB, GP, UD, Fault, mask, outlined, timestamp
-from emu.isa.operands import REG, address, get_reg, put_reg, set_dst, src, stop
-from emu.isa.privilege import protected_only, set_flags, supervisor
+from emu.isa.operands import address, put_reg, set_dst, src, stop
+from emu.isa.privilege import supervisor
 from emu.isa.segments import TASK_SWITCHED, set_reach, update_mode
 from emu.isa.state import CS, SS
 from emu.mem.paging import PAE, PG, WP, flush_page, flush_tlb, load_cr3, load_pdptes
@@ -84,7 +84,7 @@ def LMSW(m, i):
 
 
 def SMSW(m, i):
-    set_dst(m, i, i.w if i.dst_kind == REG else 16, m.cr0)
+    set_dst(m, i, i.w, m.cr0)
 
 
 def CLTS(m, i):

@@ -2,7 +2,7 @@
 
 All checks come before the stack is written, and registers change last.
 """
-from emu.isa.language import GP, NP, SS as STACK_FAULT, TS, Fault, mask, outlined
+from emu.isa.language import GP, NP, SS as STACK_FAULT, TS, Fault, outlined
 from emu.isa.operands import address, set_esp
 from emu.isa.segments import (CODE, CONFORMING, TASK_GATE, TSS16, TSS32, accessed, base_of, descriptor, dpl_of, drop_inner, error_code, limit_of, present,
                               set_code, set_real, set_segment, stack_descriptor, type_of, update_mode)
@@ -10,7 +10,7 @@ from emu.isa.state import CS, DS, ES, FS, GS, SS
 from emu.isa.tasks import CALL, JUMP, inner_sp, inner_ss, switch_task
 from emu.mem.access import load, store, write
 
-GATE16, GATE32 = 4, 12  # types of call gates
+CALL_GATE = 4  # type; + 8: 32 bits
 
 
 # --- stacks ----------------------------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def protected_jump(m, selector, offset, length):
     elif is_task(kind):
         check_gate(m, selector, d)
         switch_task(m, task_selector(selector, d), JUMP, length)
-    elif kind & ~8 == GATE16:
+    elif kind & ~8 == CALL_GATE:
         check_gate(m, selector, d)
         inside = gate_selector(d) & 0xfffc  # a gate's RPL does not count
         offset = gate_offset(d)
@@ -144,7 +144,7 @@ def protected_call(m, selector, offset, wide, length):
     elif is_task(kind):
         check_gate(m, selector, d)
         switch_task(m, task_selector(selector, d), CALL, length)
-    elif kind & ~8 == GATE16:
+    elif kind & ~8 == CALL_GATE:
         check_gate(m, selector, d)
         call_gate(m, d)
     else: raise Fault(GP, error_code(m, selector))
@@ -244,16 +244,22 @@ def far_selector(m, i):
 
 
 def JMP_FAR(m, i):
-    far_jump(m, i.imm2, i.imm & mask(i.w), i.len)
+    far_jump(m, i.imm2, i.imm, i.len)
 
 
 def JMP_FAR_M(m, i):
-    far_jump(m, far_selector(m, i), far_offset(m, i), i.len)
+    offset = far_offset(m, i)
+    far_jump(m, far_selector(m, i), offset, i.len)
 
 
 def CALL_FAR(m, i):
-    far_call(m, i.imm2, i.imm & mask(i.w), i.w >> 5, i.len)
+    far_call(m, i.imm2, i.imm, i.w >> 5, i.len)
 
 
 def CALL_FAR_M(m, i):
-    far_call(m, far_selector(m, i), far_offset(m, i), i.w >> 5, i.len)
+    offset = far_offset(m, i)
+    far_call(m, far_selector(m, i), offset, i.w >> 5, i.len)
+
+
+def RET_FAR(m, i):
+    far_return(m, i.w >> 5, i.imm)

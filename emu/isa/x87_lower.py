@@ -104,7 +104,8 @@ def function(name: str, arguments: list[str], instructions: str) -> str:
   %new = xor i32 %known, 127
   %unwanted = and i32 %new, 127
   %sw = call i16 asm sideeffect "{assembly(instructions)}", "=&{{ax}},r,r,r,r,r,r,r,{CLOBBERS}"({operands}, i32 %unwanted)
-  %status = zext i16 %sw to i64
+  %word = and i16 %sw, {0x477f | (PUSHED if "push" in arguments else 0)}
+  %status = zext i16 %word to i64
 '''
     if 'to' in arguments:
         body += f'''  %control = trunc i32 %cw to i16

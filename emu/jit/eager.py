@@ -1,18 +1,21 @@
 """The eager engine: each instruction is decoded anew and its text runs as it stands, on Python integers. For tests and debugging.
 
 It defines what the other engines must do at an instruction's boundaries: fetch (SDM 3A 5.3, 4.7), one off the budget, the text, the delivery of a fault
-from the instruction's first byte.
+from the instruction's first byte, the single-step trap (SDM 3B 17.3.1.4).
 """
 import ctypes
 
 from emu.decoder.decode import Instruction, decode_bytes
+from emu.isa.flags import TF
 from emu.isa.interrupts import handle_fault
-from emu.isa.language import GP, UD, Fault, host_load
-from emu.isa.state import CS, PAGE_READ, State
+from emu.isa.language import DB, GP, Fault, host_load
+from emu.isa.state import CS, PAGE_READ, SS, State
 from emu.isa.texts import TEXTS
 from emu.mem.paging import translate
 
 LONGEST = 16  # a byte more than allowed, so that the decoder sees too long ones
+NO_TRAP = ('INT', 'INT1', 'INT3', 'INTO')  # they clear TF on their way
+SINGLE_STEP = 1 << 14  # DR6.BS
 
 
 def code_bytes(m: State, a: int, n: int) -> bytes:
@@ -32,21 +35,32 @@ def fetch(m: State) -> Instruction:
     if i is None:
         data += code_bytes(m, a + room, LONGEST - room)
         i = decode_bytes(data, m.code32)
+    assert i
     if m.eip + i.len - 1 > m.limit[CS]: raise Fault(GP, 0)
     return i
 
 
 def step(m: State) -> None:
     """Executes one instruction, or delivers the exception that it raises."""
-    start = m.eip
+    start, traced = m.eip, m.eflags & TF
     m.budget -= 1
     try:
         i = fetch(m)
-        m.eip = start + i.len
+        m.eip = (start + i.len) & 0xffffffff
         TEXTS[i.form.text](m, i)
     except Fault as fault:
         m.eip, m.fault_vector, m.fault_code = start, fault.vector, fault.code
         handle_fault(m)
+    else:
+        if traced and i.form.text not in NO_TRAP and not loads_stack(i):
+            m.dr[6] |= SINGLE_STEP
+            m.fault_vector, m.fault_code = DB, 0
+            handle_fault(m)
+
+
+def loads_stack(i: Instruction) -> bool:
+    """MOV SS and POP SS hold the trap off until after the next instruction (SDM 3A 6.8.3)."""
+    return i.form.text in ('MOV_TO_SEG', 'POP_SEG') and i.dst == SS
 
 
 def run(m: State, count: int) -> None:

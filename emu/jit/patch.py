@@ -18,13 +18,14 @@ from emu.tcache.cache import Blob, Key, Link
 LONGEST = 64  # instructions in a block
 LOOK_UP, INTERPRET, OPTIMISE = 0, 1, 2  # EXIT's why
 VALUES = set(HOLES)
+FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a signed 32-bit number
 
 
 class Piece(NamedTuple):
-    """A stencil ready to copy: code without its final jump to NEXT; (offset, hole, addend, signed) to fill; (offset, target) to link."""
+    """A stencil ready to copy: code without its final jump to NEXT; (offset, hole, addend, struct format) to fill; (offset, target) to link."""
 
     code: bytes
-    values: list[tuple[int, str, int]]
+    values: list[tuple[int, str, int, str]]
     jumps: list[tuple[int, str]]
     falls: bool  # the code goes on behind its end
     kind: Kind | None
@@ -77,13 +78,13 @@ def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, 
 
 def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind | None) -> Piece:
     """A stencil as it is copied: the last jump to NEXT falls away."""
-    values = [(offset, symbol, addend) for offset, _, symbol, addend in relocations if symbol in VALUES]
+    values = [(offset, symbol, addend, FORMATS[number]) for offset, number, symbol, addend in relocations if symbol in VALUES]
     jumps = [(offset, symbol) for offset, _, symbol, _ in relocations if symbol not in VALUES]
     falls = (len(code) - 4, 'NEXT') in jumps and code[-5] == 0xe9
     if falls:
         code, jumps = code[:-5], [j for j in jumps if j != (len(code) - 4, 'NEXT')]
     for offset, kind_number, symbol, _ in relocations:
-        assert kind_number in ((10, 11) if symbol in VALUES else (2, 4)), f'a relocation of type {kind_number} for {symbol}'
+        assert kind_number in (FORMATS if symbol in VALUES else (2, 4)), f'a relocation of type {kind_number} for {symbol}'
     return Piece(code, values, jumps, falls, kind)
 
 
@@ -195,8 +196,8 @@ class Translator:
         start = len(code)
         found = self.pieces[name]
         code += found.code
-        for offset, symbol, addend in found.values:
-            struct.pack_into('<I', code, start + offset, (values[symbol] + addend) & 0xffffffff)
+        for offset, symbol, addend, form in found.values:
+            struct.pack_into(form, code, start + offset, signed((values[symbol] + addend) & 0xffffffff))
         for offset, target in found.jumps:
             if target == 'MISS':
                 misses.append((start + offset, n))
@@ -212,8 +213,8 @@ class Translator:
         start = len(code)
         found = self.pieces['EXIT']
         code += found.code
-        for offset, symbol, addend in found.values:
-            struct.pack_into('<I', code, start + offset, ({'eip': eip, 'count': count, 'why': why}[symbol] + addend) & 0xffffffff)
+        for offset, symbol, addend, form in found.values:
+            struct.pack_into(form, code, start + offset, signed(({'eip': eip, 'count': count, 'why': why}[symbol] + addend) & 0xffffffff))
         code += b'\xe9\0\0\0\0'
         exits.append((len(code) - 4, self.lookup if why == LOOK_UP else self.leave))
         return start

@@ -10,8 +10,8 @@ READ, WRITE = 1, 2  # bits of reach
 
 
 @outlined
-def check_segment(m, seg, offset, size, need):
-    """Limit and type of a data access of size bytes (SDM 3A 5.3 to 5.5); #SS for the stack segment, else #GP."""
+def allowed(m, seg, offset, size, need):
+    """Whether limit and type let size bytes be accessed (SDM 3A 5.3 to 5.5)."""
     code = (m.access[seg] >> 3) & 1
     ok = (m.access[seg] >> 7) & 1
     if need == WRITE: ok = ok & (code ^ 1) & (m.access[seg] >> 1)
@@ -22,7 +22,13 @@ def check_segment(m, seg, offset, size, need):
         if m.access[seg] & 0x4000: top = 0xffffffff
         if offset <= m.limit[seg] or last > top or last < offset: ok = 0
     elif last > m.limit[seg] or last < offset: ok = 0
-    if ok & 1 == 0:
+    return ok & 1
+
+
+@outlined
+def check_segment(m, seg, offset, size, need):
+    """#SS for the stack segment, #GP for others, unless the access is allowed."""
+    if allowed(m, seg, offset, size, need) == 0:
         if seg == SS: raise Fault(STACK_FAULT, 0)
         raise Fault(GP, 0)
 
@@ -38,6 +44,11 @@ def load(m, seg, offset, w):
     return read(m, linear(m, seg, offset, w >> 3, READ), w, m.user)
 
 
+def load_for_write(m, seg, offset, w):
+    """Reads w bits that will be written next: it takes the right to write, and faults as a write (SDM 3A 4.7, W/R)."""
+    return read_for_write(m, linear(m, seg, offset, w >> 3, WRITE), w, m.user)
+
+
 def store(m, seg, offset, w, v):
     """Writes w bits at seg:offset with the current privilege."""
     write(m, linear(m, seg, offset, w >> 3, WRITE), w, v, m.user)
@@ -48,6 +59,13 @@ def read(m, a, w, user):
     n = ((a >> 12) & 1023) + (user << 10)
     if m.tlb_read[n] == (a & (0xfffff000 | ((w >> 3) - 1))): return host_load(m.tlb_addend[n] + a, w)
     return read_slow(m, a, w, user)
+
+
+def read_for_write(m, a, w, user):
+    """Reads w bits at linear address a, which will be written next."""
+    n = ((a >> 12) & 1023) + (user << 10)
+    if m.tlb_write[n] == (a & (0xfffff000 | ((w >> 3) - 1))): return host_load(m.tlb_addend[n] + a, w)
+    return read_for_write_slow(m, a, w, user)
 
 
 def write(m, a, w, v, user):
@@ -63,7 +81,7 @@ def read_slow(m, a, w, user):
     size = w >> 3
     if (a & 4095) + size > 4096:  # two pages: translate both before anything is read
         translate(m, a, user, 0)
-        translate(m, (a + size - 1) & 0xffffffff, user, 0)
+        translate(m, (a + size - 1) & 0xfffff000, user, 0)
         v = 0
         k = 0
         while k < size:
@@ -75,6 +93,14 @@ def read_slow(m, a, w, user):
     if page & PAGE_READ: return host_load((page & -4096) + (physical & 4095), w)
     if w == 64: return mmio_read(m, physical, 32) | (mmio_read(m, physical + 4, 32) << 32)
     return mmio_read(m, physical, w)
+
+
+@outlined
+def read_for_write_slow(m, a, w, user):
+    """Translates for writing, then reads."""
+    translate(m, a, user, 1)
+    if (a & 4095) + (w >> 3) > 4096: translate(m, (a + (w >> 3) - 1) & 0xffffffff, user, 1)
+    return read_slow(m, a, w, user)
 
 
 @outlined
@@ -91,7 +117,7 @@ def write_slow(m, a, w, v, user):
     size = w >> 3
     if (a & 4095) + size > 4096:
         translate(m, a, user, 1)
-        translate(m, (a + size - 1) & 0xffffffff, user, 1)
+        translate(m, (a + size - 1) & 0xfffff000, user, 1)
         k = 0
         while k < size:
             write_physical(m, translate(m, (a + k) & 0xffffffff, user, 1), 8, v >> (k << 3))

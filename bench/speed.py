@@ -1,0 +1,220 @@
+"""How fast the guest kernels of bench/guest run under emu, under QEMU (TCG) and natively: a table and a plot in bench/reports/.
+
+One multiboot image and one Linux program are linked from the same objects. A kernel runs in a process of its own under each system in turn, which also compares
+the checksums. Timed is what lies between the lines START and END as they arrive, so starting up does not count, but all translating does: nothing
+is kept from one run to the next. `emu setup` runs before.
+"""
+import argparse
+import json
+import os
+import platform
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+import matplotlib
+from tqdm import tqdm
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt  # noqa: E402
+
+HERE = Path(__file__).parent
+GUEST, REPORTS = HERE / 'guest', HERE / 'reports'
+KERNELS = {
+    'sieve': 'sieve of Eratosthenes', 'crc32': 'CRC-32 by table', 'matrix': 'integer matrix product', 'quicksort': 'quicksort', 'fibonacci': 'recursive Fibonacci',
+    'bytecode': 'bytecode interpreter, indirect jumps', 'strings': 'rep movs, rep stos', 'x87': 'x87: five bodies', 'rewrite': 'code that rewrites itself',
+    'together': 'code, data and stack in one page', 'functions': '16,000 small functions in turn',
+}
+CFLAGS = ('-m32 -O2 -march=i686 -mno-sse -mno-mmx -mfpmath=387 -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables '
+          '-fcf-protection=none -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror').split()
+SHARED = ('bench.c', 'integer.c', 'bytecode.c', 'strings.c', 'x87.c', 'code.S')
+DEBUG_EXIT, ENDED = 0xf4, 0x10 * 2 + 1
+TIMEOUT = 300  # seconds for one kernel
+
+
+@dataclass
+class System:
+    """Something that runs a kernel: `command(words, stats file)`, and what came of it."""
+
+    name: str
+    command: Callable[[str, Path], list[str]]
+    exit_code: int = ENDED
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    checksum: dict[str, str] = field(default_factory=dict)
+    stats: dict[str, dict] = field(default_factory=dict)
+
+    def best(self, kernel: str) -> float | None:
+        """The median of the runs."""
+        return statistics.median(self.seconds[kernel]) if self.seconds.get(kernel) else None
+
+
+def build(folder: Path) -> tuple[Path, Path]:
+    """The multiboot image and the native program, of the same objects."""
+    objects = {name: folder / f'{name}.o' for name in (*SHARED, 'start.S', 'guest.c')}
+    for name, path in objects.items():
+        subprocess.run(['gcc', *CFLAGS, '-c', '-o', path, GUEST / name], check=True)
+    shared = [objects[name] for name in SHARED]
+    image, native = folder / 'image', folder / 'native'
+    link = ['gcc', '-m32', '-no-pie', '-Wl,--no-warn-rwx-segments']
+    subprocess.run([*link, '-nostdlib', '-static', '-Wl,--build-id=none', '-T', GUEST / 'guest.ld', '-o', image, objects['start.S'], objects['guest.c'], *shared], check=True)
+    subprocess.run([*link, '-O2', '-o', native, GUEST / 'native.c', *shared], check=True)
+    return image, native
+
+
+def systems(image: Path, native: Path, engines: list[str], qemu: bool) -> list[System]:
+    """emu with each engine as the highest, QEMU, the host."""
+    def emu(engine: str) -> Callable[[str, Path], list[str]]:
+        return lambda words, stats: [sys.executable, '-m', 'emu', 'run', '-m', '64', '-kernel', str(image), '-append', words, '-serial', 'stdio', '-display', 'none',
+                                     '-debug-exit', hex(DEBUG_EXIT), '-engine', engine, '-stats', str(stats)]
+    found = [System('emu' if engine == 'optimise' else f'emu {engine}', emu(engine)) for engine in engines]
+    if qemu:
+        found.append(System('QEMU', lambda words, stats: [
+            'qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2', '-m', '64', '-kernel', str(image), '-append', words, '-serial', 'stdio', '-display', 'none',
+            '-no-reboot', '-device', f'isa-debug-exit,iobase={DEBUG_EXIT:#x},iosize=4']))
+    return [*found, System('native', lambda words, stats: [str(native), words], exit_code=0)]
+
+
+def run(command: list[str], exit_code: int) -> tuple[float, str]:
+    """Seconds from the line START to the line END, and its checksum."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=HERE.parent) as process:
+        assert process.stdout and process.stderr
+        try:
+            lines = read_lines(process.stdout.fileno())
+            code = process.wait(10)
+        finally:
+            process.kill()
+        errors = process.stderr.read().decode(errors='replace').strip()
+    if code != exit_code: raise RuntimeError(f'exit code {code}: {errors.splitlines()[-1] if errors else "no message"}')
+    found = {words[0]: (at, words[-1]) for at, line in lines if (words := line.split())}
+    return found['END'][0] - found['START'][0], found['END'][1]
+
+
+def read_lines(descriptor: int) -> list[tuple[float, str]]:
+    """Lines with the times at which they ended, until the end of the file or TIMEOUT."""
+    lines: list[tuple[float, str]] = []
+    data, deadline = b'', time.monotonic() + TIMEOUT
+    while True:
+        if not select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))[0]: raise RuntimeError(f'no end after {TIMEOUT} s')
+        chunk = os.read(descriptor, 4096)
+        now = time.perf_counter()
+        if not chunk: return lines
+        *whole, data = (data + chunk).split(b'\n')
+        lines += [(now, line.decode(errors='replace').strip()) for line in whole]
+
+
+def measure(system: System, kernel: str, words: str, folder: Path) -> None:
+    """One run; a failure is told and leaves a gap."""
+    stats = folder / 'stats.json'
+    stats.unlink(missing_ok=True)
+    try:
+        seconds, checksum = run(system.command(words, stats), system.exit_code)
+    except (RuntimeError, KeyError, OSError, subprocess.TimeoutExpired) as error:
+        tqdm.write(f'{system.name}: {kernel}: {error if not isinstance(error, KeyError) else "no result"}')
+        return
+    system.seconds.setdefault(kernel, []).append(seconds)
+    system.checksum[kernel] = checksum
+    if stats.exists(): system.stats[kernel] = json.loads(stats.read_text())
+
+
+def compared(found: list[System], kernels: list[str]) -> bool:
+    """Whether all checksums agree; says which do not."""
+    good = True
+    for kernel in kernels:
+        sums = {system.name: system.checksum[kernel] for system in found if kernel in system.checksum}
+        if len(set(sums.values())) > 1:
+            good = False
+            print(f'{kernel}: checksums differ: {sums}')
+    return good
+
+
+def table(found: list[System], kernels: list[str]) -> str:
+    """Seconds, and each system's speed as a multiple of QEMU's, or of the native one."""
+    base = next((system for system in found if system.name == 'QEMU'), found[-1])
+    others = [system for system in found if system is not base]
+    head = ['kernel', *(f'{system.name}, s' for system in found), *(f'{system.name} : {base.name}' for system in others)]
+    rows = [head, ['---', *['---:'] * (len(head) - 1)]]
+    for kernel in kernels:
+        times = [system.best(kernel) for system in found]
+        own = base.best(kernel)
+        ratios = [f'{own / t:.2f}' if own and (t := system.best(kernel)) else '-' for system in others]
+        rows.append([KERNELS[kernel], *(f'{t:.3f}' if t else '-' for t in times), *ratios])
+    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+
+
+def profile(found: list[System], kernels: list[str]) -> str:
+    """What emu says of each kernel: where the time went, and the cache's totals."""
+    out = ''
+    for system in found:
+        for kernel in kernels:
+            if not (stats := system.stats.get(kernel)): continue
+            instructions, wall = stats['guest'].get('instructions', 0), system.best(kernel) or 0
+            parts = ', '.join(f'{name} {value:.2f}' for name, value in stats['time'].items() if isinstance(value, (int, float)))
+            cache = ', '.join(f'{name} {value:,.4g}' for name, value in stats['cache'].items() if isinstance(value, (int, float)) and value)
+            out += f'- **{kernel}**, {system.name}: {instructions / 1e6:,.0f} million instructions, {instructions / wall / 1e6:,.0f} MIPS. Seconds: {parts}. Cache: {cache}\n'
+    return out
+
+
+def plot(found: list[System], kernels: list[str], path: Path) -> None:
+    """Bars of each system's speed, QEMU's being 1."""
+    base = next((system for system in found if system.name == 'QEMU'), found[-1])
+    figure, axes = plt.subplots(figsize=(10, 5))
+    width = 0.8 / len(found)
+    for n, system in enumerate(found):
+        speeds = [(base.best(k) or 0) / (system.best(k) or float('inf')) for k in kernels]
+        axes.bar([x + (n - (len(found) - 1) / 2) * width for x in range(len(kernels))], speeds, width, label=system.name)
+    axes.axhline(1, color='gray', linewidth=0.5)
+    axes.set(yscale='log', ylabel=f'speed, {base.name} = 1', title='Guest kernels')
+    axes.set_xticks(range(len(kernels)), kernels, rotation=30, ha='right')
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def host() -> str:
+    """The machine this ran on."""
+    model = next((line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')), platform.machine())
+    return f'{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}'
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument('kernels', nargs='*', help=f'some of {" ".join(KERNELS)}, as in `sieve` or `sieve=20` (how much it does)')
+    arguments.add_argument('--repeat', type=int, default=3, help='runs of each, of which the median counts (default 3)')
+    arguments.add_argument('--engine', action='append', choices=('interpreter', 'stencils', 'optimise'), help='highest engine of emu; may be repeated')
+    arguments.add_argument('--no-emu', action='store_true')
+    arguments.add_argument('--no-qemu', action='store_true')
+    arguments.add_argument('--out', type=Path, default=REPORTS, help='where the report goes')
+    given = arguments.parse_args()
+    words = {word.split('=')[0]: word for word in given.kernels or KERNELS}
+    if unknown := set(words) - set(KERNELS): arguments.error(f'no kernel {min(unknown)}; there are {" ".join(KERNELS)}')
+    engines = [] if given.no_emu else given.engine or ['optimise']
+    kernels = list(words)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        try:
+            found = systems(*build(folder), engines, not given.no_qemu)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f'the kernels cannot be built (gcc with -m32 is needed: gcc-multilib): {error}', file=sys.stderr)
+            return 1
+        if engines: subprocess.run([sys.executable, '-m', 'emu', 'setup'], cwd=HERE.parent, check=True)
+        for kernel in tqdm(kernels, unit='kernel', disable=None):
+            for _ in range(given.repeat):
+                for system in found: measure(system, kernel, words[kernel], folder)
+    good = compared(found, kernels)
+    given.out.mkdir(parents=True, exist_ok=True)
+    report = (f'# Speed of guest kernels\n\n{host()}; {time.strftime("%Y-%m-%d")}. Medians of {given.repeat} runs; more than 1 in the last columns is faster than QEMU.\n'
+              f'Checksums {"agree" if good else "DIFFER"}.\n\n{table(found, kernels)}\n![plot](speed.png)\n\n{profile(found, kernels)}')
+    (given.out / 'speed.md').write_text(report)
+    plot(found, kernels, given.out / 'speed.png')
+    print(report)
+    return 0 if good else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

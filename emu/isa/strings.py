@@ -1,0 +1,298 @@
+"""String instructions, and their repetition (SDM 1, 7.3.9; REP in SDM 2).
+
+With REP, an execution moves one run of elements, then sets EIP back to the instruction if the count is not used up: so interrupts are taken between runs and
+each run counts as an instruction. A run ends at the nearer end of a page, source's or destination's, and where a 16-bit offset wraps; backwards it has up to
+64 elements, one with TF set. That depends on registers alone. The registers follow after each element, or after the run where nothing in it can fault.
+"""
+from emu.isa.flags import DF, TF, flags_arithmetic
+from emu.isa.language import (host_copy, host_fill, host_load, outlined, port_in, port_in_block, port_out, port_out_block)
+from emu.isa.operands import get_reg, put_reg
+from emu.isa.privilege import check_io
+from emu.isa.state import ES
+from emu.mem.access import READ, WRITE, allowed, linear, load, store
+from emu.mem.paging import translate
+
+CX, DX, SI, DI = 1, 2, 6, 7
+BACKWARDS = 64  # elements
+REPE, REPNE = 1, 2  # i.rep
+
+
+# --- elements -----------------------------------------------------------------------------------------------------------------
+
+def step(m, w):
+    """By how much SI and DI change."""
+    return -(w >> 3) if m.eflags & DF else w >> 3
+
+
+def add(m, n, amask, v):
+    """Adds to a register of the address size."""
+    m.reg[n] = (m.reg[n] & ~amask) | ((m.reg[n] + v) & amask)
+
+
+def at(m, n, amask):
+    return m.reg[n] & amask
+
+
+def move(m, seg, amask, w):
+    store(m, ES, at(m, DI, amask), w, load(m, seg, at(m, SI, amask), w))
+    add(m, SI, amask, step(m, w))
+    add(m, DI, amask, step(m, w))
+
+
+def fill(m, amask, w):
+    store(m, ES, at(m, DI, amask), w, get_reg(m, 0, w))
+    add(m, DI, amask, step(m, w))
+
+
+def fetch(m, seg, amask, w):
+    put_reg(m, 0, w, load(m, seg, at(m, SI, amask), w))
+    add(m, SI, amask, step(m, w))
+
+
+def compare(m, seg, amask, w):
+    a = load(m, seg, at(m, SI, amask), w)
+    b = load(m, ES, at(m, DI, amask), w)
+    add(m, SI, amask, step(m, w))
+    add(m, DI, amask, step(m, w))
+    flags_arithmetic(m, a, b, a - b, w)
+
+
+def scan(m, amask, w):
+    a = get_reg(m, 0, w)
+    b = load(m, ES, at(m, DI, amask), w)
+    add(m, DI, amask, step(m, w))
+    flags_arithmetic(m, a, b, a - b, w)
+
+
+@outlined
+def take_in(m, amask, w):
+    """The destination is checked before the port is read: a device must not be read twice."""
+    port = m.reg[DX] & 0xffff
+    check_io(m, port, w)
+    a = linear(m, ES, at(m, DI, amask), w >> 3, WRITE)
+    translate(m, a, m.user, 1)
+    translate(m, (a + (w >> 3) - 1) & 0xffffffff, m.user, 1)
+    store(m, ES, at(m, DI, amask), w, port_in(m, port, w))
+    add(m, DI, amask, step(m, w))
+
+
+@outlined
+def put_out(m, seg, amask, w):
+    port = m.reg[DX] & 0xffff
+    check_io(m, port, w)
+    port_out(m, port, w, load(m, seg, at(m, SI, amask), w))
+    add(m, SI, amask, step(m, w))
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------------------
+
+def room(m, seg, amask, n):
+    """The bytes from where register n points to the end of its page, or of 16-bit offsets."""
+    page = 4096 - ((m.base[seg] + at(m, n, amask)) & 4095)
+    wrap = amask + 1 - at(m, n, amask)
+    return page if page < wrap else wrap
+
+
+def length(m, amask, w, space):
+    """The elements of a run, out of the count and the room for it."""
+    n = space >> (w >> 4)
+    if m.eflags & DF: n = BACKWARDS
+    if n == 0 or m.eflags & TF: n = 1
+    return n if n < at(m, CX, amask) else at(m, CX, amask)
+
+
+def length_of_two(m, seg, amask, w):
+    a = room(m, seg, amask, SI)
+    b = room(m, ES, amask, DI)
+    return length(m, amask, w, a if a < b else b)
+
+
+def readable(m, seg, amask, n, size):
+    """The host address of size bytes that register n points to, inside one page; 0 where they have to be read one by one."""
+    if m.eflags & DF or allowed(m, seg, at(m, n, amask), size, READ) == 0: return 0
+    a = (m.base[seg] + at(m, n, amask)) & 0xffffffff
+    k = ((a >> 12) & 1023) + (m.user << 10)
+    if (a & 4095) + size > 4096: return 0
+    if m.tlb_read[k] != a & 0xfffff000: translate(m, a, m.user, 0)
+    return m.tlb_addend[k] + a if m.tlb_read[k] == a & 0xfffff000 else 0
+
+
+def writable(m, amask, size):
+    """The host address of size bytes at ES:DI, inside one page; 0 where they have to be written one by one."""
+    if m.eflags & DF or allowed(m, ES, at(m, DI, amask), size, WRITE) == 0: return 0
+    a = (m.base[ES] + at(m, DI, amask)) & 0xffffffff
+    k = ((a >> 12) & 1023) + (m.user << 10)
+    if (a & 4095) + size > 4096: return 0
+    if m.tlb_write[k] != a & 0xfffff000: translate(m, a, m.user, 1)
+    return m.tlb_addend[k] + a if m.tlb_write[k] == a & 0xfffff000 else 0
+
+
+def copy_forwards(to, source, size):
+    """As byte by byte upwards: in pieces no longer than the distance, which never overlap."""
+    piece = to - source if to > source else source - to
+    done = 0
+    while done < size and piece:
+        n = size - done if size - done < piece else piece
+        host_copy(to + done, source + done, n)
+        done = done + n
+
+
+@outlined
+def move_run(m, seg, amask, w):
+    n = length_of_two(m, seg, amask, w)
+    size = n * (w >> 3)
+    p = readable(m, seg, amask, SI, size)
+    q = 0
+    if p: q = writable(m, amask, size)
+    if q and (q <= p or q - p >= w >> 3):
+        copy_forwards(q, p, size)
+        add(m, SI, amask, size)
+        add(m, DI, amask, size)
+        add(m, CX, amask, -n)
+        n = 0
+    while n > 0:
+        move(m, seg, amask, w)
+        add(m, CX, amask, -1)
+        n = n - 1
+    return at(m, CX, amask)
+
+
+@outlined
+def fill_run(m, amask, w):
+    n = length(m, amask, w, room(m, ES, amask, DI))
+    q = writable(m, amask, n * (w >> 3))
+    if q:
+        host_fill(q, w, m.reg[0], n)
+        add(m, DI, amask, n * (w >> 3))
+        add(m, CX, amask, -n)
+        n = 0
+    while n > 0:
+        fill(m, amask, w)
+        add(m, CX, amask, -1)
+        n = n - 1
+    return at(m, CX, amask)
+
+
+@outlined
+def fetch_run(m, seg, amask, w):
+    n = length(m, amask, w, room(m, seg, amask, SI))
+    while n > 0:
+        fetch(m, seg, amask, w)
+        add(m, CX, amask, -1)
+        n = n - 1
+    return at(m, CX, amask)
+
+
+@outlined
+def compare_run(m, seg, amask, w, rep):
+    """The flags are those of the last comparison of all; while it goes on, or if it faults, they are the old ones."""
+    n = length_of_two(m, seg, amask, w)
+    a = 0
+    b = 0
+    if rep == REPNE: b = 1
+    while n > 0 and (a == b) == (rep == REPE):
+        a = load(m, seg, at(m, SI, amask), w)
+        b = load(m, ES, at(m, DI, amask), w)
+        add(m, SI, amask, step(m, w))
+        add(m, DI, amask, step(m, w))
+        add(m, CX, amask, -1)
+        n = n - 1
+    if at(m, CX, amask) and (a == b) == (rep == REPE): return 1
+    flags_arithmetic(m, a, b, a - b, w)
+    return 0
+
+
+@outlined
+def scan_run(m, amask, w, rep):
+    """The flags as in compare_run."""
+    n = length(m, amask, w, room(m, ES, amask, DI))
+    p = readable(m, ES, amask, DI, n * (w >> 3))
+    a = get_reg(m, 0, w)
+    b = a
+    if rep == REPNE: b = a ^ 1
+    while n > 0 and (a == b) == (rep == REPE):
+        if p: b = host_load(p, w)
+        else: b = load(m, ES, at(m, DI, amask), w)
+        if p: p = p + (w >> 3)
+        add(m, DI, amask, step(m, w))
+        add(m, CX, amask, -1)
+        n = n - 1
+    if at(m, CX, amask) and (a == b) == (rep == REPE): return 1
+    flags_arithmetic(m, a, b, a - b, w)
+    return 0
+
+
+@outlined
+def take_in_run(m, amask, w):
+    n = length(m, amask, w, room(m, ES, amask, DI))
+    check_io(m, m.reg[DX] & 0xffff, w)
+    q = writable(m, amask, n * (w >> 3))
+    if q:
+        port_in_block(m, m.reg[DX] & 0xffff, w, q, n)
+        add(m, DI, amask, n * (w >> 3))
+        add(m, CX, amask, -n)
+        n = 0
+    while n > 0:
+        take_in(m, amask, w)
+        add(m, CX, amask, -1)
+        n = n - 1
+    return at(m, CX, amask)
+
+
+@outlined
+def put_out_run(m, seg, amask, w):
+    n = length(m, amask, w, room(m, seg, amask, SI))
+    check_io(m, m.reg[DX] & 0xffff, w)
+    p = readable(m, seg, amask, SI, n * (w >> 3))
+    if p:
+        port_out_block(m, m.reg[DX] & 0xffff, w, p, n)
+        add(m, SI, amask, n * (w >> 3))
+        add(m, CX, amask, -n)
+        n = 0
+    while n > 0:
+        put_out(m, seg, amask, w)
+        add(m, CX, amask, -1)
+        n = n - 1
+    return at(m, CX, amask)
+
+
+# --- texts --------------------------------------------------------------------------------------------------------------------
+
+def again(m, i, more):
+    """The instruction is executed once more if there is more to do."""
+    if more: m.eip = m.eip - i.len
+
+
+def MOVS(m, i):
+    if i.rep == 0: move(m, i.seg, i.amask, i.w)
+    elif at(m, CX, i.amask): again(m, i, move_run(m, i.seg, i.amask, i.w))
+
+
+def STOS(m, i):
+    if i.rep == 0: fill(m, i.amask, i.w)
+    elif at(m, CX, i.amask): again(m, i, fill_run(m, i.amask, i.w))
+
+
+def LODS(m, i):
+    if i.rep == 0: fetch(m, i.seg, i.amask, i.w)
+    elif at(m, CX, i.amask): again(m, i, fetch_run(m, i.seg, i.amask, i.w))
+
+
+def CMPS(m, i):
+    if i.rep == 0: compare(m, i.seg, i.amask, i.w)
+    elif at(m, CX, i.amask): again(m, i, compare_run(m, i.seg, i.amask, i.w, i.rep))
+
+
+def SCAS(m, i):
+    if i.rep == 0: scan(m, i.amask, i.w)
+    elif at(m, CX, i.amask): again(m, i, scan_run(m, i.amask, i.w, i.rep))
+
+
+def INS(m, i):
+    if i.rep == 0: take_in(m, i.amask, i.w)
+    elif at(m, CX, i.amask): again(m, i, take_in_run(m, i.amask, i.w))
+
+
+def OUTS(m, i):
+    if i.rep == 0: put_out(m, i.seg, i.amask, i.w)
+    elif at(m, CX, i.amask): again(m, i, put_out_run(m, i.seg, i.amask, i.w))

@@ -1,0 +1,232 @@
+"""emu/hw/pc.py and ports.py: the machine as a whole, and that no guest can make it raise an exception."""
+import ctypes
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emu.hw.pc import Pc
+from emu.mem.memory import Memory
+
+MEMORY = Memory(16 << 20)
+
+
+class Cpu:
+    """A processor that notes what is done to it."""
+
+    def __init__(self) -> None:
+        self.log: list[object] = []
+        self.irq = False
+
+    def set_irq(self, level: bool) -> None:
+        self.irq = level
+
+    def nmi(self) -> None:
+        self.log.append('nmi')
+
+    def reset(self) -> None:
+        self.log.append('reset')
+
+    def set_a20(self, enabled: bool) -> None:
+        self.log.append(('a20', enabled))
+
+    def exit(self, code: int) -> None:
+        self.log.append(('exit', code))
+
+
+class Machine:
+    """A Pc with time in our hands."""
+
+    def __init__(self) -> None:
+        self.time, self.cpu, self.sent, self.said = 0, Cpu(), bytearray(), bytearray()
+        self.pc = Pc(MEMORY, lambda: self.time, self.cpu, self.sent.extend, 0.0, [(0xe9, self.said.extend)], 0xf4)
+
+    def out(self, port: int, *values: int, w: int = 8) -> None:
+        for v in values: self.pc.bus.port_out(port, w, v)
+
+    def read(self, port: int, w: int = 8) -> int:
+        return self.pc.bus.port_in(port, w)
+
+    def pics(self) -> None:
+        """Vectors 20h and 28h."""
+        for port, base, cascade in ((0x20, 0x20, 4), (0xa0, 0x28, 2)):
+            self.out(port, 0x11)
+            self.out(port + 1, base, cascade, 1, 0)
+
+    def go(self, ns: int) -> None:
+        self.time += ns
+        self.pc.run_due()
+
+
+@pytest.fixture
+def m() -> Machine:
+    return Machine()
+
+
+def test_a_timer_tick(m: Machine) -> None:
+    """As Linux sets it up: mode 2, 250 Hz, vector 20h."""
+    m.pics()
+    m.out(0x43, 0x34)
+    m.out(0x40, 4773 & 0xff, 4773 >> 8)
+    assert m.pc.next_deadline() == -(-4774 * 10 ** 9 // 1193182)
+    if m.cpu.irq: m.pc.acknowledge()  # OUT rose with the control word
+    m.out(0x20, 0x20)
+    m.go(4_002_000)
+    assert m.cpu.irq and m.pc.acknowledge() == 0x20 and not m.cpu.irq
+
+
+def test_serial_interrupt(m: Machine) -> None:
+    """COM1 is at 3F8h and IRQ4."""
+    m.pics()
+    m.out(0x3fc, 8)
+    m.out(0x3f9, 1)
+    m.pc.uart.receive(b'x')
+    assert m.cpu.irq and m.pc.acknowledge() == 0x24 and m.read(0x3f8) == 0x78
+    m.out(0x3f8, 0x79)
+    assert m.sent == b'y'
+
+
+def test_keyboard_mouse_and_clock_interrupts(m: Machine) -> None:
+    """IRQ1, IRQ12, IRQ8."""
+    m.pics()
+    m.pc.i8042.key(b'\x1e')
+    m.go(10 ** 6)
+    assert m.pc.acknowledge() == 0x21 and m.read(0x60) == 0x1e
+    m.out(0x20, 0x20)
+    m.out(0x64, 0x60)
+    m.out(0x60, 0x47)
+    m.out(0x64, 0xd3)
+    m.out(0x60, 0)
+    assert m.pc.acknowledge() == 0x2c
+    m.out(0xa0, 0x20)
+    m.out(0x20, 0x20)
+    m.out(0x70, 0x0b)
+    m.out(0x71, 0x12)
+    m.go(10 ** 9)
+    assert m.pc.acknowledge() == 0x28
+
+
+def test_port_61(m: Machine) -> None:
+    """Gate and output of counter 2; the refresh bit toggles every 15 us."""
+    m.out(0x43, 0xb0)
+    m.out(0x42, 100, 0)
+    m.go(10 ** 6)
+    assert m.read(0x61) & 0x2f == 0
+    m.out(0x61, 1)
+    m.go(90_000)
+    assert m.read(0x61) & 0x2f == 0x21
+    first = m.read(0x61) & 0x10
+    m.go(15_085)
+    assert m.read(0x61) & 0x10 != first
+
+
+def test_a20_has_two_switches(m: Machine) -> None:
+    """Port 92h and the keyboard controller."""
+    assert m.read(0x92) & 2
+    m.out(0x92, 0)
+    assert m.cpu.log == [('a20', False)]
+    m.out(0x64, 0xd1)
+    m.out(0x60, 0xdf)
+    assert m.cpu.log == [('a20', False), ('a20', True)] and m.read(0x92) & 2
+
+
+def test_ways_to_reset(m: Machine) -> None:
+    """64h command FEh, 92h bit 0, CF9h bit 2: each on its rise; CF9h beside PCI's dword port CF8h; a hard reset is for all devices."""
+    m.out(0x64, 0xfe)
+    m.out(0x92, 3, 3, 2)
+    m.out(0xcf9, 4, 4)
+    assert m.cpu.log == ['reset'] * 3
+    m.out(0x3ff, 0x55)
+    m.out(0x3f9, 2)
+    m.out(0xcf9, 2, 6)
+    assert m.cpu.log == ['reset'] * 4 and m.read(0x3f9) == 0 and m.read(0xcf9) == 0
+    assert m.read(0xcf8, 32) == 0
+
+
+def test_debug_ports(m: Machine) -> None:
+    """E9h, also by `rep outsb`; the exit code is 2v + 1."""
+    m.out(0xe9, *b'hi ')
+    data = ctypes.create_string_buffer(b'there')
+    m.pc.bus.port_out_block(0xe9, 8, ctypes.addressof(data), 5)
+    assert m.said == b'hi there' and m.read(0xe9) == 0xe9
+    m.out(0xf4, 3)
+    m.out(0xf4, 0x100, w=32)
+    assert m.cpu.log == [('exit', 7), ('exit', 0x201)]
+
+
+def test_post_and_dma_pages_are_remembered(m: Machine) -> None:
+    """80h keeps the POST code."""
+    m.out(0x80, 0xa5)
+    m.out(0xdf, 7)
+    assert (m.read(0x80), m.read(0xdf)) == (0xa5, 7)
+    m.pc.reset()
+    assert m.read(0x80) == 0
+
+
+def test_every_device_is_reset(m: Machine) -> None:
+    """After a reset the machine has the state of a new one."""
+    fresh = Machine()
+    m.pics()
+    for port, v in ((0x43, 0x34), (0x40, 9), (0x40, 0), (0x3f9, 15), (0x3fc, 8), (0x92, 0), (0x61, 3), (0x64, 0xad), (0x70, 11), (0x71, 0x72), (0x4d0, 0xff)):
+        m.out(port, v)
+    m.out(0xcf8, 0x80000800, w=32)
+    m.go(10 ** 7)
+    m.pc.reset()
+    m.out(0x70, 11)
+    m.out(0x70, 0)
+    for port in (0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x64, 0x92, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x40, 0x42):
+        assert m.read(port) == fresh.read(port), hex(port)
+    assert m.read(0xcf8, 32) == 0 and m.pc.next_deadline() is None and not m.cpu.irq and ('a20', True) == m.cpu.log[-1]
+
+
+INTERESTING = [*range(0x100), *range(0x3f8, 0x400), 0x4d0, 0x4d1, 0xcf8, 0xcf9, *range(0xcfa, 0xd00), 0xffff]
+PORTS = st.one_of(st.sampled_from(INTERESTING), st.integers(0, 0xffff))
+WIDTHS = st.sampled_from([8, 16, 32])
+STEPS = st.one_of(
+    st.tuples(st.just('out'), PORTS, WIDTHS, st.one_of(st.integers(0, 255), st.integers(0, 0xffffffff))),
+    st.tuples(st.just('in'), PORTS, WIDTHS),
+    st.tuples(st.just('cmos'), st.integers(0, 127), st.integers(0, 255)),
+    st.tuples(st.just('pci'), st.integers(0, 1), st.integers(0, 63), st.integers(0, 0xffffffff)),
+    st.tuples(st.just('mmio'), st.integers(0, 0xffffffff), WIDTHS, st.integers(0, 0xffffffff)),
+    st.tuples(st.just('time'), st.one_of(st.integers(0, 10 ** 6), st.integers(0, 10 ** 17))),
+    st.tuples(st.just('receive'), st.binary(max_size=40)),
+    st.tuples(st.just('key'), st.binary(max_size=8)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, max_size=60))
+def test_nothing_a_guest_does_raises(steps: list[tuple]) -> None:
+    """Any accesses at any times, and input from outside: values fit their widths, deadlines lie ahead, lines say what registers say, vectors are bytes."""
+    m = Machine()
+    bus = m.pc.bus
+    for kind, *rest in steps:
+        if kind == 'out': bus.port_out(*rest)
+        elif kind == 'in': assert 0 <= bus.port_in(*rest) < 1 << rest[1]
+        elif kind == 'cmos':
+            m.out(0x70, rest[0])
+            m.out(0x71, rest[1])
+        elif kind == 'pci':
+            m.out(0xcf8, 0x80000000 | rest[0] << 11 | rest[1] << 2, w=32)
+            m.out(0xcfc, rest[2], w=32)
+        elif kind == 'mmio':
+            bus.mmio_write(rest[0], rest[1], rest[2])
+            assert bus.mmio_read(rest[0], rest[1]) == (1 << rest[1]) - 1
+        elif kind == 'time':
+            m.go(rest[0])
+            deadline = m.pc.next_deadline()
+            assert deadline is None or deadline > m.time
+        elif kind == 'receive': m.pc.uart.receive(rest[0])
+        else: m.pc.i8042.key(rest[0])
+        uart, pic = m.pc.uart, m.pc.pic
+        assert uart.output == (uart.mcr & 0x18 == 8 and uart.identify() != 1) and pic.output == (pic.master.request() >= 0) == m.cpu.irq
+        if m.cpu.irq: assert 0 <= m.pc.acknowledge() <= 255
+
+
+@settings(max_examples=30, deadline=None)
+@given(PORTS, WIDTHS, st.integers(0, 64))
+def test_blocks_on_any_port(port: int, w: int, n: int) -> None:
+    """`rep ins` and `rep outs` from any port."""
+    m = Machine()
+    memory = ctypes.create_string_buffer(256)
+    m.pc.bus.port_in_block(port, w, ctypes.addressof(memory), n)
+    m.pc.bus.port_out_block(port, w, ctypes.addressof(memory), n)

@@ -1,0 +1,184 @@
+"""emu/mem/paging.py against SDM 3A chapter 4: walks, rights, accessed and dirty bits, error codes, and what the TLB may hold."""
+import struct
+from typing import Any
+
+import pytest
+
+from emu.isa import models
+from emu.isa.language import GP, PF, Fault
+from emu.isa.reset import reset
+from emu.isa.state import State
+from emu.mem.access import read, write
+from emu.mem.memory import Memory
+from emu.mem.paging import EMPTY, NOWHERE, PAE, PG, PSE, WP, flush_page, flush_tlb, load_cr3, mark_code, translate
+
+DIRECTORY, TABLE, POINTERS = 0x10000, 0x11000, 0x12000
+P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
+USER, SUPERVISOR, WRITING, READING = 1, 0, 1, 0
+PAGE = 0x40_3000  # the linear page that the tests look at: entry 1 of the directory, 3 of the table (PAE: 2 and 3)
+
+
+class Bus:
+    def mmio_read(self, physical: int, w: int) -> int:
+        return (1 << w) - 1
+
+    def code_written(self, physical: int) -> None:
+        self.written = physical
+
+
+class Machine:
+    def __init__(self) -> None:
+        self.memory = Memory(1 << 20)
+        self.m: Any = State(Bus())
+        models.apply(self.m, 'default')
+        self.m.page_map, self.m.code_map = self.memory.page_map.ctypes.data, self.memory.code_map.ctypes.data
+        reset(self.m)
+
+    def two_levels(self, pde: int, pte: int, cr0: int = 0, cr4: int = 0) -> Any:
+        """Paging on; PAGE goes through these entries."""
+        self.memory.write(DIRECTORY + 4, struct.pack('<I', pde))
+        self.memory.write(TABLE + 12, struct.pack('<I', pte))
+        self.m.cr0, self.m.cr3, self.m.cr4 = PG | 1 | cr0, DIRECTORY, cr4
+        flush_tlb(self.m)
+        return self.m
+
+    def three_levels(self, pde: int, pte: int) -> Any:
+        self.memory.write(POINTERS, struct.pack('<4Q', DIRECTORY | P, 0, 0, 0))
+        self.memory.write(DIRECTORY + 16, struct.pack('<Q', pde))
+        self.memory.write(TABLE + 24, struct.pack('<Q', pte))
+        self.m.cr0, self.m.cr4 = PG | 1, PAE
+        load_cr3(self.m, POINTERS)
+        return self.m
+
+    def word(self, physical: int) -> int:
+        return struct.unpack('<I', self.memory.read(physical, 4))[0]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+def fault(m: Any, user: int, writing: int, a: int = PAGE) -> int:
+    """The #PF error code of an access."""
+    with pytest.raises(Fault) as caught:
+        translate(m, a, user, writing)
+    assert caught.value.vector == PF and m.cr2 == a
+    return caught.value.code
+
+
+def test_off(machine: Machine) -> None:
+    """4.1.1: without paging, linear addresses are physical; A20 masks them."""
+    m = machine.m
+    assert translate(m, 0x12345, USER, WRITING) == 0x12345
+    m.a20 = 0xffefffff
+    assert translate(m, 0x112345, SUPERVISOR, READING) == 0x12345
+
+
+def test_walk(machine: Machine) -> None:
+    """4.3: 10 + 10 + 12 bits; 4.8: A in both entries, D when written."""
+    m = machine.two_levels(TABLE | P | RW | US, 0x5000 | P | RW | US)
+    assert translate(m, PAGE + 0x123, USER, READING) == 0x5123
+    assert machine.word(DIRECTORY + 4) & (A | D) == A and machine.word(TABLE + 12) & (A | D) == A
+    assert translate(m, PAGE + 0x123, USER, WRITING) == 0x5123
+    assert machine.word(TABLE + 12) & (A | D) == A | D
+
+
+@pytest.mark.parametrize('pde, pte, user, writing, code', [
+    (0, P, SUPERVISOR, READING, 0), (P, 0, SUPERVISOR, WRITING, 2), (P, 0, USER, READING, 4), (P | US, P, USER, READING, 5), (P, P | US, USER, READING, 5),
+    (P | US, P | US | RW, USER, WRITING, 7), (P | US | RW, P | US, USER, WRITING, 7)])
+def test_error_code(machine: Machine, pde: int, pte: int, user: int, writing: int, code: int) -> None:
+    """4.7: P, W/R, U/S; nothing is marked in the tables."""
+    m = machine.two_levels(TABLE | pde if pde else 0, 0x5000 | pte if pte else 0)
+    assert fault(m, user, writing) == code
+    assert machine.word(TABLE + 12) & (A | D) == 0
+
+
+def test_write_protect_flag(machine: Machine) -> None:
+    """4.6.1: a supervisor ignores R/W unless CR0.WP is set."""
+    assert translate(machine.two_levels(TABLE | P, 0x5000 | P), PAGE, SUPERVISOR, WRITING) == 0x5000
+    assert fault(machine.two_levels(TABLE | P, 0x5000 | P, cr0=WP), SUPERVISOR, WRITING) == 3
+
+
+def test_large_page(machine: Machine) -> None:
+    """4.3: with CR4.PSE a directory entry may map 4 MB; without, bit 7 is ignored."""
+    m = machine.two_levels(P | RW | PS, 0, cr4=PSE)
+    assert translate(m, PAGE + 5, SUPERVISOR, WRITING) == 0x3005
+    assert machine.word(DIRECTORY + 4) == P | RW | PS | A | D
+    assert translate(machine.two_levels(TABLE | P | PS, 0x5000 | P), PAGE, SUPERVISOR, READING) == 0x5000
+
+
+def test_pae(machine: Machine) -> None:
+    """4.4.2: 2 + 9 + 9 + 12 bits, and 2 MB pages."""
+    m = machine.three_levels(TABLE | P | RW | US, 0x5000 | P | RW | US)
+    assert translate(m, PAGE + 7, USER, WRITING) == 0x5007
+    assert machine.word(TABLE + 24) & (A | D) == A | D
+    m = machine.three_levels(P | RW | PS, 0)
+    assert translate(m, PAGE + 7, SUPERVISOR, READING) == 0x3007
+    assert fault(m, USER, READING) == 5
+    assert fault(m, SUPERVISOR, READING, 0xc0000000) == 0
+
+
+def test_pae_reserved(machine: Machine) -> None:
+    """4.4.2: address bits that the processor lacks are reserved: RSVD in the code; 4.4.1: pointers with reserved bits are #GP(0) at MOV CR3."""
+    assert fault(machine.three_levels(TABLE | P, 1 << 40 | P), SUPERVISOR, READING) == 9
+    machine.memory.write(POINTERS, struct.pack('<Q', DIRECTORY | P | RW))
+    with pytest.raises(Fault) as caught:
+        load_cr3(machine.m, POINTERS)
+    assert caught.value.vector == GP
+
+
+def test_above_4g(machine: Machine) -> None:
+    """Memory above 4 GB is nobody's."""
+    assert translate(machine.three_levels(TABLE | P, 0x2_0000_5000 | P), PAGE + 1, SUPERVISOR, READING) == NOWHERE + 1
+
+
+def entry(m: Any, user: int) -> tuple[int, int]:
+    n = (PAGE >> 12 & 1023) + (user << 10)
+    return m.tlb_read[n], m.tlb_write[n]
+
+
+def test_write_tag(machine: Machine) -> None:
+    """4.8: the first store sets D, so a page that is not dirty has no write tag."""
+    m = machine.two_levels(TABLE | P | RW | US, 0x5000 | P | RW | US)
+    translate(m, PAGE, USER, READING)
+    assert entry(m, USER) == (PAGE, EMPTY) and entry(m, SUPERVISOR) == (EMPTY, EMPTY)
+    write(m, PAGE + 4, 32, 0x12345678, USER)
+    assert entry(m, USER) == (PAGE, PAGE)
+    assert read(m, PAGE + 4, 32, USER) == machine.word(0x5004) == 0x12345678
+
+
+def test_flush(machine: Machine) -> None:
+    """4.10.4.1: INVLPG drops a page, and all parts of a large one."""
+    m = machine.two_levels(TABLE | P | RW | US, 0x5000 | P | RW | US)
+    translate(m, PAGE, USER, WRITING)
+    flush_page(m, PAGE + 0x800)
+    assert entry(m, USER) == (EMPTY, EMPTY)
+    m = machine.two_levels(P | RW | PS, 0, cr4=PSE)
+    translate(m, PAGE, SUPERVISOR, READING)
+    flush_page(m, 0x400000)
+    assert entry(m, SUPERVISOR) == (EMPTY, EMPTY)
+
+
+def test_code_pages(machine: Machine) -> None:
+    """A page with code is not directly writable; stores beside its granules say nothing, stores into them do."""
+    m = machine.two_levels(TABLE | P | RW | US, 0x5000 | P | RW | US)
+    write(m, PAGE, 32, 0, USER)
+    mark_code(m, 0x5000 + 0x7e, 4)
+    assert int(machine.memory.code_map[5]) == 0b110
+    assert entry(m, USER) == (PAGE, EMPTY)
+    m.bus.written = None
+    write(m, PAGE + 0x30, 32, 0, USER)
+    assert m.bus.written is None and entry(m, USER) == (PAGE, EMPTY)
+    write(m, PAGE + 0x7e, 8, 0, USER)
+    assert m.bus.written == 0x507e
+    mark_code(m, 0x5ffe, 2)
+    assert int(machine.memory.code_map[5]) == 0b110 - (1 << 63)
+
+
+def test_device(machine: Machine) -> None:
+    """A device's page stays out of the TLB; tables there read as ones."""
+    m = machine.two_levels(TABLE | P, 0xa0000 | P)
+    assert read(m, PAGE, 16, SUPERVISOR) == 0xffff and entry(m, SUPERVISOR) == (EMPTY, EMPTY)
+    m.cr3 = 0xa0000
+    assert translate(m, PAGE, SUPERVISOR, READING) == 0xfffff000

@@ -6,9 +6,6 @@ is kept from one run to the next. `emu setup` runs before.
 """
 import argparse
 import json
-import os
-import platform
-import select
 import statistics
 import subprocess
 import sys
@@ -19,17 +16,19 @@ from pathlib import Path
 from typing import Callable
 
 import matplotlib
+from _watch import EMU, REPORTS, ROOT, Failure, Watched, host, qemu_version
 from tqdm import tqdm
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
-HERE = Path(__file__).parent
-GUEST, REPORTS = HERE / 'guest', HERE / 'reports'
+GUEST = Path(__file__).parent / 'guest'
 KERNELS = {
-    'sieve': 'sieve of Eratosthenes', 'crc32': 'CRC-32 by table', 'matrix': 'integer matrix product', 'quicksort': 'quicksort', 'fibonacci': 'recursive Fibonacci',
+    'sieve': 'sieve of Eratosthenes', 'crc32': 'CRC-32 by table', 'matrix': 'integer matrix product', 'quicksort': 'quicksort',
+    'fibonacci': 'recursive Fibonacci',
     'bytecode': 'bytecode interpreter, indirect jumps', 'strings': 'rep movs, rep stos', 'x87': 'x87: five bodies', 'rewrite': 'code that rewrites itself',
-    'together': 'code, data and stack in one page', 'functions': '16,000 small functions in turn',
+    'together': 'code, data and stack in one page',
+    'functions': '16,000 small functions in turn',
 }
 CFLAGS = ('-m32 -O2 -march=i686 -mno-sse -mno-mmx -mfpmath=387 -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables '
           '-fcf-protection=none -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror').split()
@@ -62,50 +61,32 @@ def build(folder: Path) -> tuple[Path, Path]:
     shared = [objects[name] for name in SHARED]
     image, native = folder / 'image', folder / 'native'
     link = ['gcc', '-m32', '-no-pie', '-Wl,--no-warn-rwx-segments']
-    subprocess.run([*link, '-nostdlib', '-static', '-Wl,--build-id=none', '-T', GUEST / 'guest.ld', '-o', image, objects['start.S'], objects['guest.c'], *shared], check=True)
+    bare = ['-nostdlib', '-static', '-Wl,--build-id=none', '-T', GUEST / 'guest.ld', objects['start.S'], objects['guest.c']]
+    subprocess.run([*link, *bare, *shared, '-o', image], check=True)
     subprocess.run([*link, '-O2', '-o', native, GUEST / 'native.c', *shared], check=True)
     return image, native
 
 
 def systems(image: Path, native: Path, engines: list[str], qemu: bool) -> list[System]:
     """emu with each engine as the highest, QEMU, the host."""
+    def command(program: list[str], words: str) -> list[str]:
+        return [*program, '-m', '64', '-kernel', str(image), '-append', words, '-serial', 'stdio', '-display', 'none', '-no-reboot']
+
     def emu(engine: str) -> Callable[[str, Path], list[str]]:
-        return lambda words, stats: [sys.executable, '-m', 'emu', 'run', '-m', '64', '-kernel', str(image), '-append', words, '-serial', 'stdio', '-display', 'none',
-                                     '-debug-exit', hex(DEBUG_EXIT), '-engine', engine, '-stats', str(stats)]
+        return lambda words, stats: [*command([*EMU, 'run'], words), '-debug-exit', hex(DEBUG_EXIT), '-engine', engine, '-stats', str(stats)]
     found = [System('emu' if engine == 'optimise' else f'emu {engine}', emu(engine)) for engine in engines]
-    if qemu:
-        found.append(System('QEMU', lambda words, stats: [
-            'qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2', '-m', '64', '-kernel', str(image), '-append', words, '-serial', 'stdio', '-display', 'none',
-            '-no-reboot', '-device', f'isa-debug-exit,iobase={DEBUG_EXIT:#x},iosize=4']))
+    device = f'isa-debug-exit,iobase={DEBUG_EXIT:#x},iosize=4'
+    if qemu: found.append(System('QEMU', lambda words, stats: [*command(['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2'], words), '-device', device]))
     return [*found, System('native', lambda words, stats: [str(native), words], exit_code=0)]
 
 
 def run(command: list[str], exit_code: int) -> tuple[float, str]:
     """Seconds from the line START to the line END, and its checksum."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=HERE.parent) as process:
-        assert process.stdout and process.stderr
-        try:
-            lines = read_lines(process.stdout.fileno())
-            code = process.wait(10)
-        finally:
-            process.kill()
-        errors = process.stderr.read().decode(errors='replace').strip()
-    if code != exit_code: raise RuntimeError(f'exit code {code}: {errors.splitlines()[-1] if errors else "no message"}')
-    found = {words[0]: (at, words[-1]) for at, line in lines if (words := line.split())}
-    return found['END'][0] - found['START'][0], found['END'][1]
-
-
-def read_lines(descriptor: int) -> list[tuple[float, str]]:
-    """Lines with the times at which they ended, until the end of the file or TIMEOUT."""
-    lines: list[tuple[float, str]] = []
-    data, deadline = b'', time.monotonic() + TIMEOUT
-    while True:
-        if not select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))[0]: raise RuntimeError(f'no end after {TIMEOUT} s')
-        chunk = os.read(descriptor, 4096)
-        now = time.perf_counter()
-        if not chunk: return lines
-        *whole, data = (data + chunk).split(b'\n')
-        lines += [(now, line.decode(errors='replace').strip()) for line in whole]
+    with Watched(command) as program:
+        start, _ = program.wait_for(rb'START \S+', TIMEOUT)
+        end, checksum = program.wait_for(rb'END \S+ (\w+)\r?\n', TIMEOUT)
+        if (code := program.finish(10)) != exit_code: raise Failure(f'exit code {code}; {program.last()}')
+    return end - start, checksum.decode()
 
 
 def measure(system: System, kernel: str, words: str, folder: Path) -> None:
@@ -114,8 +95,8 @@ def measure(system: System, kernel: str, words: str, folder: Path) -> None:
     stats.unlink(missing_ok=True)
     try:
         seconds, checksum = run(system.command(words, stats), system.exit_code)
-    except (RuntimeError, KeyError, OSError, subprocess.TimeoutExpired) as error:
-        tqdm.write(f'{system.name}: {kernel}: {error if not isinstance(error, KeyError) else "no result"}')
+    except Failure as failure:
+        tqdm.write(f'{system.name}: {kernel}: {failure}')
         return
     system.seconds.setdefault(kernel, []).append(seconds)
     system.checksum[kernel] = checksum
@@ -149,14 +130,15 @@ def table(found: list[System], kernels: list[str]) -> str:
 
 def profile(found: list[System], kernels: list[str]) -> str:
     """What emu says of each kernel: where the time went, and the cache's totals."""
+    def numbers(part: dict) -> str:
+        return ', '.join(f'{name} {value:,.4g}' for name, value in part.items() if isinstance(value, (int, float)) and value)
     out = ''
     for system in found:
         for kernel in kernels:
             if not (stats := system.stats.get(kernel)): continue
             instructions, wall = stats['guest'].get('instructions', 0), system.best(kernel) or 0
-            parts = ', '.join(f'{name} {value:.2f}' for name, value in stats['time'].items() if isinstance(value, (int, float)))
-            cache = ', '.join(f'{name} {value:,.4g}' for name, value in stats['cache'].items() if isinstance(value, (int, float)) and value)
-            out += f'- **{kernel}**, {system.name}: {instructions / 1e6:,.0f} million instructions, {instructions / wall / 1e6:,.0f} MIPS. Seconds: {parts}. Cache: {cache}\n'
+            out += (f'- **{kernel}**, {system.name}: {instructions / 1e6:,.0f} million instructions, {instructions / wall / 1e6:,.0f} MIPS. '
+                    f'Seconds: {numbers(stats["time"])}. Cache: {numbers(stats["cache"])}.\n')
     return out
 
 
@@ -174,12 +156,6 @@ def plot(found: list[System], kernels: list[str], path: Path) -> None:
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-
-
-def host() -> str:
-    """The machine this ran on."""
-    model = next((line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')), platform.machine())
-    return f'{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}'
 
 
 def main() -> int:
@@ -202,14 +178,15 @@ def main() -> int:
         except (OSError, subprocess.CalledProcessError) as error:
             print(f'the kernels cannot be built (gcc with -m32 is needed: gcc-multilib): {error}', file=sys.stderr)
             return 1
-        if engines: subprocess.run([sys.executable, '-m', 'emu', 'setup'], cwd=HERE.parent, check=True)
+        if engines: subprocess.run([*EMU, 'setup'], cwd=ROOT, check=True)
         for kernel in tqdm(kernels, unit='kernel', disable=None):
             for _ in range(given.repeat):
                 for system in found: measure(system, kernel, words[kernel], folder)
     good = compared(found, kernels)
     given.out.mkdir(parents=True, exist_ok=True)
-    report = (f'# Speed of guest kernels\n\n{host()}; {time.strftime("%Y-%m-%d")}. Medians of {given.repeat} runs; more than 1 in the last columns is faster than QEMU.\n'
-              f'Checksums {"agree" if good else "DIFFER"}.\n\n{table(found, kernels)}\n![plot](speed.png)\n\n{profile(found, kernels)}')
+    report = (f'# Speed of guest kernels\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'
+              f'Medians of {given.repeat} runs; more than 1 in the last columns is faster than QEMU. Checksums {"agree" if good else "DIFFER"}.\n\n'
+              f'{table(found, kernels)}\n![plot](speed.png)\n\n{profile(found, kernels)}')
     (given.out / 'speed.md').write_text(report)
     plot(found, kernels, given.out / 'speed.png')
     print(report)

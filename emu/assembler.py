@@ -104,7 +104,8 @@ def link(obj: bytes, origin: int) -> Program:
     for s in sections:
         if s.type == REL and s.info in places:
             for at in range(s.offset, s.offset + s.size, 8):
-                relocate(image, origin, places[s.info], *struct.unpack_from('<2I', obj, at), symbols)
+                offset, info = struct.unpack_from('<2I', obj, at)
+                relocate(image, origin, places[s.info] + offset, info, symbols)
     return Program(bytes(image), end - origin - len(image), {name: value for name, value in symbols if name and value is not None})
 
 
@@ -119,18 +120,18 @@ def read_symbols(obj: bytes, table: Section, strings: Section, places: dict[int,
     return symbols
 
 
-def relocate(image: bytearray, origin: int, place: int, offset: int, info: int, symbols: list[tuple[str, int | None]]) -> None:
-    """One Elf32_Rel: the addend is in the place."""
+def relocate(image: bytearray, origin: int, place: int, info: int, symbols: list[tuple[str, int | None]]) -> None:
+    """One Elf32_Rel at an address: the addend is there."""
     name, value = symbols[info >> 8]
     if value is None: raise EmuError(f"assembly: label '{name}' is defined nowhere")
     if info & 0xff not in RELOCATIONS: raise EmuError(f'assembly: relocation type {info & 0xff} of {name!r} is not known')
     size, relative = RELOCATIONS[info & 0xff]
-    at = place + offset - origin
+    at = place - origin
     addend = int.from_bytes(image[at:at + size], 'little', signed=True)
-    total = value + addend - (place + offset if relative else 0)
+    total = value + addend - (place if relative else 0)
     bits = 8 * size
     # 16-bit code computes addresses modulo 64K; a number that fits neither signed nor unsigned is a mistake
-    if size < 4 and not -(1 << bits) < total < 1 << bits: raise EmuError(f"assembly: '{name}' at {value:X}h does not fit {bits} bits")
+    if size < 4 and not -(1 << bits) < total < 1 << bits: raise EmuError(f'assembly: an address, {value + addend:X}h, does not fit {bits} bits')
     image[at:at + size] = (total & (1 << bits) - 1).to_bytes(size, 'little')
 
 

@@ -6,26 +6,30 @@ back for ports, devices' memory and writes to code; a callback that fails is rec
 import ctypes
 import time
 from collections import defaultdict
+from concurrent.futures import Future
 from typing import Any, Callable
 
 import numpy as np
 
 from emu.decoder import record
+from emu.decoder.decode import decode_bytes
 from emu.decoder.table import FORMS
 from emu.isa import models
 from emu.isa.flags import IF, TF
 from emu.isa.reset import reset
-from emu.isa.state import FIELDS, State
-from emu.jit import build, dispatch, eager, fetch
+from emu.isa.state import COUNTERS, CS, FIELDS, State
+from emu.jit import build, dispatch, eager, fetch, optimise
 from emu.jit.lower import CALLBACKS
-from emu.jit.patch import Translator
+from emu.jit.patch import Decoded, Translator
 from emu.mem.memory import Memory
-from emu.tcache.cache import Key, TranslationCache
+from emu.tcache.cache import Blob, Key, TranslationCache
 from emu.tcache.memory import CodeMemory
 
 HOT = 16  # executions of a block before it is translated
+WARM = 4000  # executions of a translation before it is optimised
+QUEUE = 64  # blocks that may wait for the worker
 FLAT = 32  # of the mode key: the stencils take flat segments for granted
-NEVER_TRAPS = (0xcc, 0xcd, 0xce, 0xf1)  # INT3, INT n, INTO, INT1 clear TF themselves
+FAULTS = 0  # of m.counts: exceptions delivered (emu/isa/interrupts.py)
 
 
 def slot_of(key: Key) -> int:
@@ -44,6 +48,7 @@ class Cpu:
         self.state = m = State(self)
         self.slice = 0
         self.error: BaseException | None = None
+        self.jobs: dict[Future[bytes | None], Blob] = {}
         self.spent = {'translating': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
         memory.code_written = self.code_written
@@ -92,6 +97,8 @@ class Cpu:
         self.scratch = np.zeros(record.SIZE // 8, np.int64)
         self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
         m.threshold = HOT
+        self.counters = 0
+        self.blocks: dict[Blob, list[Decoded]] = {}
 
     def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
         """A callback that never raises."""
@@ -170,8 +177,8 @@ class Cpu:
 
     def reset(self) -> None:
         """RESET."""
-        reset(self.state)
         models.apply(self.state, self.model)
+        reset(self.state)
 
     def end_slice(self) -> None:
         """The engine returns after the instruction it is at."""
@@ -205,15 +212,19 @@ class Cpu:
     def run(self, budget: int) -> int:
         """Runs up to `budget` instructions; how many retired. Ends early at HLT, shutdown, interrupts and what `stop` asks for."""
         m = self.state
+        stepping = self.engine != 'eager' and m.eflags & TF
+        if stepping: budget = 1
         self.slice, m.budget, m.deferred = budget, budget, 0
         if self.engine == 'eager':
             while m.budget > 0:
                 eager.step(m)
-        elif m.eflags & TF or m.dr[7] & 0xff:
-            self.careful()
+        elif stepping:
+            self.trace()
         else:
-            while self.c_run(m.address) == 2:
-                self.translate()
+            while why := self.c_run(m.address):
+                if why == 2: self.translate()
+                else: self.warm()
+            if self.jobs: self.collect()
         done = budget - m.budget - m.deferred
         m.retired += done
         self.slice = m.budget = m.deferred = 0
@@ -247,13 +258,52 @@ class Cpu:
         if found := self.cache.blobs.get(key):
             self.set_index(key, self.cache.memory.base + found.place)  # another block had taken its place
         else:
-            blob = self.translator.translate(key, 4096 - (key[0] & 4095)) if key[2] & FLAT else None
+            counter = self.counter(key) if self.engine == 'optimise' else None
+            blob = self.translator.translate(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT else None
             if blob is None:
                 self.index[slot_of(key)] = key[0], key[1] | key[2] << 32, 0, 0
                 self.never[key[0] >> 6].append(key)
             elif self.cache.add(blob):
                 self.mark_code(key[0], blob.length)
         self.spent['translating'] += time.perf_counter() - started
+
+    # --- optimising: hot blocks go to a worker process, and come back as better translations ----------------------------------
+
+    def counter(self, key: Key) -> int:
+        """Offset in State of a new translation's countdown. They are shared round robin: a count taken over early costs little."""
+        self.counters = (self.counters + 1) % COUNTERS
+        self.state.countdown[self.counters] = WARM
+        return FIELDS['countdown'].offset + 4 * self.counters
+
+    def warm(self) -> None:
+        """The countdown of the block at CS:EIP is over."""
+        assert self.cache
+        m = self.state
+        p = self.host_address()
+        blob = self.cache.blobs.get((p, m.eip, m.mode)) if p else None
+        if blob is None or blob in self.jobs.values() or len(self.jobs) >= QUEUE:
+            return
+        block, _ = self.translator.block(p, 4096 - (p & 4095), m.mode & 1)
+        if sum(d.length for d in block) == blob.length:
+            self.jobs[build.worker().submit(optimise.compile_block, block, m.eip, m.mode)] = blob
+            self.blocks[blob] = block
+
+    def collect(self) -> None:
+        """Takes in what the worker has finished, unless the guest's bytes changed meanwhile."""
+        assert self.cache
+        for job in [j for j in self.jobs if j.done()]:
+            old = self.jobs.pop(job)
+            block = self.blocks.pop(old)
+            obj = job.result()
+            if obj and self.cache.blobs.get(old.key) is old and (new := optimise.blob(obj, block, old.key, self.translator)):
+                self.cache.add(new)
+
+    def host_address(self) -> int:
+        """Where CS:EIP lies in host memory, if the TLB knows; else 0."""
+        m = self.state
+        a = (m.base[CS] + m.eip) & 0xffffffff
+        n = (a >> 12 & 1023) + (m.user << 10)
+        return m.tlb_addend[n] + a if m.tlb_read[n] == a & 0xfffff000 else 0
 
     def mark_code(self, p: int, n: int) -> None:
         """Guest bytes that a translation was made of: stores to them must be seen."""
@@ -275,22 +325,16 @@ class Cpu:
                 'coverage': m.translated / max(self.retired(), 1), 'translations': len(self.cache.blobs),
                 'bytes': {g.name: g.used for g in (self.cache.nursery, self.cache.tenured)}, **dict(sorted(self.cache.counts.items()))}
 
-    def careful(self) -> None:
-        """One instruction, with single-step and breakpoint traps (SDM 3B 17.2, 17.3)."""
+    def trace(self) -> None:
+        """One instruction, then the single-step trap (SDM 3B 17.3.1.4)."""
         m = self.state
-        self.slice, m.budget = 1, 1
-        traced = m.eflags & TF
-        opcode = self.memory.read(self.physical(), 1)[0] if traced else 0
-        before = m.counts[0]
+        i = decode_bytes(self.memory.read(self.physical(), 15), m.code32)
+        faults = m.counts[FAULTS]
         self.c_step(m.address)
-        if traced and opcode not in NEVER_TRAPS and m.counts[0] == before:
-            m.dr[6] |= 1 << 14
-            m.fault_vector, m.fault_code = 1, 0
-            self.c_handle_fault(m.address)
+        if m.counts[FAULTS] == faults and i and eager.traps(m, i):
+            eager.single_step(m, lambda m: self.c_handle_fault(m.address))
 
     def physical(self) -> int:
         """Where CS:EIP lies in physical memory, as far as the TLB knows; else linear."""
-        m = self.state
-        a = (m.base[1] + m.eip) & 0xffffffff
-        n = (a >> 12 & 1023) + (m.user << 10)
-        return m.tlb_addend[n] + a - self.memory.host if m.tlb_read[n] == a & 0xfffff000 else a
+        p = self.host_address()
+        return p - self.memory.host if p else (self.state.base[CS] + self.state.eip) & 0xffffffff

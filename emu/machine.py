@@ -40,6 +40,7 @@ class Machine:
         debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
         self.pc = Pc(self.memory, self.now, self, line.send, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit)
         self.cpu.bus = self.pc.bus
+        self.pc.clock.sooner = self.cpu.end_slice
         self.resetting = False
         boot.enter(self.cpu.state, self.entry)
 

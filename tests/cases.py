@@ -40,6 +40,7 @@ def rms(opcode: bytes) -> list[int]:
 
 def alike(form: Form, prefix: bytes, opcode: bytes) -> bool:
     """Whether the host has the same instruction there: it has others in our invalid opcodes, and under F2 and F3 after 0F; AMD's LOOPcc obeys REP."""
+    if (opcode[0], form.text) in ((0xd9, 'FSTP'), (0xdb, 'FNOP')): return False  # a variant without underflow; three that leave the pointers
     if form.text == 'LOOPCC' and prefix in (b'\xf2', b'\xf3'): return False
     if form.text == 'UD': return opcode == b'\x0f\x0b' or prefix == b'\xf0' and opcode not in (b'\x0f\x20', b'\x0f\x22')
     return form.text not in NOT_ALIKE and not (opcode[0] == 0x0f and prefix in (b'\xf2', b'\xf3')) and form.name != 'BSWAP_16_R'

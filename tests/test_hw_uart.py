@@ -71,7 +71,7 @@ def test_linux_thre_test(m: Machine) -> None:
 
 
 def test_thre_after_each_write(m: Machine) -> None:
-    """8.4: THR is empty again at once: LSR says so, and a new edge reaches the interrupt controller."""
+    """Line Status Register: THR is empty again at once: LSR says so, and a new edge reaches the interrupt controller."""
     m.open(2)
     assert m.read(IIR) == 0xc2
     m.irqs.clear()
@@ -82,7 +82,7 @@ def test_thre_after_each_write(m: Machine) -> None:
 
 
 def test_divisor_latch(m: Machine) -> None:
-    """8.2: DLAB gives the divisor at 0 and 1, and hides nothing else."""
+    """Programmable Baud Generator: DLAB gives the divisor at 0 and 1, and hides nothing else."""
     m.write(LCR, 0x80)
     m.write(0, 0x34)
     m.write(1, 0x12)
@@ -139,7 +139,7 @@ def test_without_fifo(m: Machine) -> None:
 
 
 def test_priorities(m: Machine) -> None:
-    """Table IV: line status, received data, THRE, modem status."""
+    """Interrupt Control Functions: line status, received data, THRE, modem status."""
     m.open(0, fcr=1)
     m.write(MCR, 0x1f)
     for byte in range(17): m.write(RBR, byte)  # one too many
@@ -154,7 +154,7 @@ def test_priorities(m: Machine) -> None:
 
 
 def test_modem_status(m: Machine) -> None:
-    """8.6, 8.7: loopback turns the outputs into inputs; deltas are kept until MSR is read, RI's at its end."""
+    """Modem Control and Status Registers: loopback turns the outputs into inputs; deltas are kept until MSR is read, RI's at its end."""
     assert m.read(MSR) == 0xb0
     m.write(MCR, 0x10)
     assert m.read(MSR) == 0x0b and m.read(MSR) == 0
@@ -165,7 +165,7 @@ def test_modem_status(m: Machine) -> None:
 
 
 def test_loopback_stays_inside(m: Machine) -> None:
-    """8.6: in loopback nothing is sent, and with OUT2 inactive no interrupt leaves the card."""
+    """Modem Control Register: in loopback nothing is sent, and with OUT2 inactive no interrupt leaves the card."""
     m.open(1, fcr=1)
     m.write(MCR, 0x1b)
     m.write(RBR, 0x55)
@@ -182,7 +182,7 @@ def test_out2_gates(m: Machine) -> None:
 
 
 def test_fifo_control(m: Machine) -> None:
-    """8.5: bit 1 clears the receiver FIFO; switching FIFOs on or off clears them."""
+    """FIFO Control Register: bit 1 clears the receiver FIFO; switching FIFOs on or off clears them."""
     m.open(0)
     m.uart.receive(b'abc')
     m.write(FCR, 3)
@@ -194,7 +194,7 @@ def test_fifo_control(m: Machine) -> None:
 
 
 def test_reset(m: Machine) -> None:
-    """Table I: master reset."""
+    """UART Reset Configuration: master reset."""
     m.open(2)
     m.uart.receive(b'abc')
     m.uart.reset()

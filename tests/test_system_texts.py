@@ -1,5 +1,6 @@
 """Segments, far transfers, interrupts, tasks and system instructions against SDM 3A, run by the eager engine on small hand-made tables."""
 import struct
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,19 +9,24 @@ from unicorn import x86_const as uc
 
 from emu.isa import models
 from emu.isa.flags import AC, ID, IF, IOPL, NT, RF, TF, VM, ZF, eflags_image
-from emu.isa.language import DF, GP, NP, PF, SS as STACK_FAULT, TS, UD, Fault
 from emu.isa.interrupts import handle_fault, take_interrupt
+from emu.isa.language import DF, GP, NP, PF, TS, UD, Fault
+from emu.isa.language import SS as STACK_FAULT
 from emu.isa.privilege import check_io
 from emu.isa.reset import reset
 from emu.isa.segments import load_segment, set_segment, update_mode
 from emu.isa.state import CS, DS, ES, FS, GS, LDTR, SS, TR, State
-from emu.jit.eager import step
+from emu.isa.texts import TEXTS
+from emu.jit.eager import fetch, step
 from emu.mem.memory import Memory
 from emu.mem.paging import flush_tlb
 
-IDT, GDT, LDT, TSS, TSS_B, TSS_16, IVT_CODE, CODE_AT, STACK0, STACK3, HANDLER = 0x1000, 0x2000, 0x2800, 0x3000, 0x3200, 0x3400, 0x600, 0x8000, 0x9000, 0xa000, 0xb000
+IVT_CODE, IDT, GDT, LDT, TSS, TSS_B, TSS_16 = 0x600, 0x1000, 0x2000, 0x2800, 0x3000, 0x3200, 0x3400
+CODE_AT, STACK0, STACK3, HANDLER = 0x8000, 0x9000, 0xa000, 0xb000
 EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI = range(8)
-CODE0, DATA0, CODE3, DATA3, CONFORMING, CODE16, DATA16, TASK, TASK_B, TASK_16, GATE, TASK_GATE, LDT_SEL, ABSENT, SMALL, DATA1, GATE_SAME = range(8, 8 * 18, 8)
+REGISTERS = [getattr(uc, 'UC_X86_REG_' + n) for n in 'EAX ECX EDX EBX ESP EBP ESI EDI'.split()]
+SEGMENTS = [getattr(uc, 'UC_X86_REG_' + n) for n in 'ES CS SS DS FS GS'.split()]
+CODE0, DATA0, CODE3, DATA3, CONFORMING, CODE16, DATA16, TASK, TASK_B, TASK_16, GATE, TASK_GATE, LDT_SEL, ABSENT, SMALL, GATE_SAME = range(8, 8 * 17, 8)
 
 
 def descriptor(base: int, limit: int, access: int, flags: int = 0) -> int:
@@ -33,10 +39,12 @@ def gate(kind: int, selector: int, offset: int, dpl: int = 0, count: int = 0) ->
 
 
 TABLE = {CODE0: descriptor(0, 0xfffff, 0x9a, 12), DATA0: descriptor(0, 0xfffff, 0x92, 12), CODE3: descriptor(0, 0xfffff, 0xfa, 12),
-         DATA3: descriptor(0, 0xfffff, 0xf2, 12), CONFORMING: descriptor(0, 0xfffff, 0x9e, 12), CODE16: descriptor(0, 0xffff, 0x9a), DATA16: descriptor(0, 0xffff, 0x92),
+         DATA3: descriptor(0, 0xfffff, 0xf2, 12), CONFORMING: descriptor(0, 0xfffff, 0x9e, 12),
+         CODE16: descriptor(0, 0xffff, 0x9a), DATA16: descriptor(0, 0xffff, 0x92),
          TASK: descriptor(TSS, 0x87, 0x89), TASK_B: descriptor(TSS_B, 0x67, 0x89), TASK_16: descriptor(TSS_16, 0x2b, 0x81),
-         GATE: gate(12, CODE0, HANDLER, 3, 2), TASK_GATE: gate(5, TASK_B, 0, 3), LDT_SEL: descriptor(LDT, 15, 0x82), ABSENT: descriptor(0, 0xfffff, 0x72, 12),
-         SMALL: descriptor(0x4000, 0xff, 0x92), DATA1: descriptor(0, 0xfffff, 0xb2, 12), GATE_SAME: gate(4, CODE0, HANDLER, 3)}
+         GATE: gate(12, CODE0, HANDLER, 3, 2), TASK_GATE: gate(5, TASK_B, 0, 3), LDT_SEL: descriptor(LDT, 15, 0x82),
+         ABSENT: descriptor(0, 0xfffff, 0x72, 12), SMALL: descriptor(0x4000, 0xff, 0x92),
+         GATE_SAME: gate(4, CODE0, HANDLER, 3)}
 
 
 class Bus:
@@ -193,7 +201,8 @@ def test_load_segment(machine: Machine) -> None:
 
 @pytest.mark.parametrize('cpl, code, selector, vector, error', [
     (0, '8ed8', 0x200, GP, 0x200), (0, '8ed8', LDT_SEL, GP, LDT_SEL), (0, '8ed8', ABSENT, NP, ABSENT), (0, '8ed0', 0, GP, 0), (0, '8ed0', DATA3, GP, DATA3),
-    (0, '8ed0', CODE0, GP, CODE0), (3, '8ed8', DATA0, GP, DATA0), (3, '8ed8', CODE0 | 3, GP, CODE0), (0, '8ed8', CODE0 | 4, GP, CODE0 | 4), (3, '8ed0', DATA3, GP, DATA3)])
+    (0, '8ed0', CODE0, GP, CODE0), (3, '8ed8', DATA0, GP, DATA0), (3, '8ed8', CODE0 | 3, GP, CODE0),
+    (0, '8ed8', CODE0 | 4, GP, CODE0 | 4), (3, '8ed0', DATA3, GP, DATA3)])
 def test_load_segment_faults(machine: Machine, cpl: int, code: str, selector: int, vector: int, error: int) -> None:
     """SDM 2 MOV: limit, type, privilege, presence; the selector is the error code."""
     machine.protected(cpl).reg[EAX] = selector
@@ -293,7 +302,6 @@ def test_lar_lsl_verr_verw_like_qemu() -> None:
     other.reg_write(uc.UC_X86_REG_GDTR, (0, GDT, 0xff, 0))
     for n, register in ((CODE0, uc.UC_X86_REG_CS), (DATA0, uc.UC_X86_REG_DS), (DATA0, uc.UC_X86_REG_SS)):
         other.reg_write(register, n)
-    names = [uc.UC_X86_REG_EAX, uc.UC_X86_REG_ECX, uc.UC_X86_REG_EDX, uc.UC_X86_REG_EBX, uc.UC_X86_REG_ESP, uc.UC_X86_REG_EBP, uc.UC_X86_REG_ESI, uc.UC_X86_REG_EDI]
     for access in range(0x80, 0x100):
         for rpl in (0, 3):
             d = descriptor(0x123456, 0x9abcd, access, 8)
@@ -302,7 +310,7 @@ def test_lar_lsl_verr_verw_like_qemu() -> None:
             start = [SMALL | rpl, 1, 2, 3, STACK0, 5, 6, 7]
             for n in range(8):
                 m.reg[n] = start[n]
-                other.reg_write(names[n], start[n])
+                other.reg_write(REGISTERS[n], start[n])
             m.eip, m.budget, m.eflags = CODE_AT, 12, 2
             other.reg_write(uc.UC_X86_REG_EFLAGS, 2)
             other.emu_start(CODE_AT, CODE_AT + len(code))
@@ -310,7 +318,7 @@ def test_lar_lsl_verr_verw_like_qemu() -> None:
                 step(m)
             for n in (ECX, ESI, EDI, EBP):
                 m.reg[n] &= ZF
-            theirs = [other.reg_read(name) for name in names]
+            theirs = [other.reg_read(name) for name in REGISTERS]
             assert m.reg[EDX] == theirs[EDX] and m.reg[EBX] & 0xf0ff00 == theirs[EBX] & 0xf0ff00, f'{access:x} {rpl}'
             assert [m.reg[n] for n in (ECX, ESI, EDI, EBP)] == [theirs[n] & ZF for n in (ECX, ESI, EDI, EBP)], f'{access:x} {rpl}'
 
@@ -351,7 +359,8 @@ def test_far_call_and_return(machine: Machine) -> None:
 
 
 def test_call_gate(machine: Machine) -> None:
-    """SDM 3A 5.8.5: the inner stack comes from the TSS and gets SS, ESP, parameters, CS, EIP; RET goes back and empties inner data segments (5.8.6)."""
+    """SDM 3A 5.8.5: the inner stack comes from the TSS and gets SS, ESP, parameters, CS, EIP;
+    RET goes back and empties inner data segments (5.8.6)."""
     m = machine.protected(3)
     machine.put(STACK3, 0x22222222_11111111, 8)
     machine.run(far('9a', GATE | 3, 0xdead))
@@ -394,6 +403,81 @@ def test_real_far(machine: Machine) -> None:
     assert (m.eip, m.base[CS], m.reg[ESP]) == (0x1234, 0x56780, 0xfc) and machine.stack(2, 2) == [5, 0x800]
     machine.run('cb')
     assert (m.eip, m.base[CS], m.reg[ESP]) == (5, 0x8000, 0x100)
+
+class Qemu:
+    """Unicorn with the same memory and registers."""
+
+    def __init__(self, machine: Machine) -> None:
+        m = machine.m
+        self.interrupts: list[int] = []
+        self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
+        self.uc.mem_map(0, 1 << 20)
+        self.uc.hook_add(unicorn.UC_HOOK_INTR, self.interrupted)
+        image = machine.memory.read(0, 0x10000)
+        self.uc.mem_write(0, image)
+        self.uc.reg_write(uc.UC_X86_REG_GDTR, (0, m.gdt_base, m.gdt_limit, 0))
+        for n in (CS, SS, DS, ES, FS, GS):
+            self.uc.reg_write(SEGMENTS[n], m.selector[n])
+        self.uc.mem_write(0, image)
+        for register, value in zip(REGISTERS + [uc.UC_X86_REG_EFLAGS], [*m.reg][:8] + [eflags_image(m)]):
+            self.uc.reg_write(register, value)
+
+    def interrupted(self, other: Any, vector: int, data: Any) -> None:
+        self.interrupts.append(vector)
+        other.emu_stop()
+
+    def step(self) -> list[int]:
+        """One instruction; its exception if there is one. The fetch after a jump out of memory is no fault of the jump."""
+        try:
+            self.uc.emu_start(CODE_AT, 0xffffffff, count=1)
+        except unicorn.UcError as error:
+            assert error.errno == unicorn.UC_ERR_FETCH_UNMAPPED
+        return self.interrupts[:1]
+
+    def registers(self) -> list[int]:
+        return [self.uc.reg_read(n) for n in [*REGISTERS, *SEGMENTS, uc.UC_X86_REG_EIP, uc.UC_X86_REG_EFLAGS]]
+
+
+TRANSFERS = ('cb', 'ca0400', 'cf', '66cf', '66cb', '8ed8', '8ed0', '8ec0', '17', '1f', '9d', 'c41d00500000', 'ff1d00500000', 'ea', '9a')
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_transfers_like_qemu(seed: int) -> None:
+    """Random selectors, descriptors and stacks at CPL 0: the same exception or the same registers and memory.
+
+    RF and accessed bits are not compared, and QEMU does not look at the limit when it returns.
+    """
+    random = Random(seed)
+    machine = Machine()
+    plain = [s for s in TABLE if s not in (TASK, TASK_B, TASK_16, TASK_GATE)]
+    selector = lambda: random.choice([*plain, 0, 0x100]) | random.choice((0, 0, 0, 3, 1, 4))  # noqa: E731
+    for _ in range(40):
+        m = machine.protected()
+        m.reg[EAX] = selector()
+        machine.put(GDT + random.choice(plain[2:]) + 5, random.choice((0x10, 0x90)) | random.getrandbits(7), 1)
+        for n, value in enumerate((0x80, selector(), random.choice((2, VM | IF | 2, IOPL | 2)), STACK3, selector())):
+            machine.put(STACK0 + 4 * n, value, 4)
+            machine.put(0x5000 + 4 * n, value, 4)
+        code = random.choice(TRANSFERS)
+        if code in ('ea', '9a'): code = far(code, selector(), random.choice((0xb000, random.getrandbits(32))))
+        machine.memory.write(CODE_AT, bytes.fromhex(code))
+        m.eip = CODE_AT
+        other = Qemu(machine)
+        i = fetch(m)
+        m.eip += i.len
+        try:
+            TEXTS[i.form.text](m, i)
+            mine = []
+        except Fault as caught:
+            mine = [caught.vector]
+        assert mine == other.step(), code
+        if mine: continue
+        *ours, flags = [*m.reg][:8] + [m.selector[n] for n in range(6)] + [m.eip, eflags_image(m)]
+        *theirs, their_flags = other.registers()
+        assert ours == theirs and flags == their_flags & ~RF, code
+        memory, their_memory = bytearray(machine.memory.read(0, 0x10000)), bytearray(other.uc.mem_read(0, 0x10000))
+        for n in range(GDT + 5, GDT + 0x100, 8): memory[n], their_memory[n] = memory[n] | 1, their_memory[n] | 1
+        assert memory == their_memory, code
 
 
 # --- interrupts ------------------------------------------------------------------------------------------------------------------------------

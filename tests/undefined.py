@@ -7,7 +7,7 @@ CF, PF, AF, ZF, SF, OF = 1, 4, 16, 64, 128, 0x800
 ALWAYS = {  # by text
     'AAA': OF | SF | ZF | PF, 'AAS': OF | SF | ZF | PF, 'AAD': OF | AF | CF, 'AAM': OF | AF | CF, 'DAA': OF, 'DAS': OF,
     'AND': AF, 'OR': AF, 'XOR': AF, 'TEST': AF,
-    'MUL': SF | ZF | AF | PF, 'IMUL': SF | ZF | AF | PF, 'IMUL2': SF | ZF | AF | PF, 'IMUL3': SF | ZF | AF | PF,
+    'MUL': SF | ZF | AF | PF, 'IMUL1': SF | ZF | AF | PF, 'IMUL2': SF | ZF | AF | PF, 'IMUL3': SF | ZF | AF | PF,
     'DIV': CF | PF | AF | ZF | SF | OF, 'IDIV': CF | PF | AF | ZF | SF | OF,
     'BSF': CF | OF | SF | AF | PF, 'BSR': CF | OF | SF | AF | PF,
     'BT': OF | SF | AF | PF, 'BTS': OF | SF | AF | PF, 'BTR': OF | SF | AF | PF, 'BTC': OF | SF | AF | PF,

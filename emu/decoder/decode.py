@@ -7,8 +7,7 @@ import ctypes
 from typing import Any
 
 from emu.decoder.record import FIELDS
-from emu.decoder.table import (BYTE, ESCAPE, FAR, FORM, FORMS, FRAME, FROM_FIXED, FROM_OPCODE, FROM_REG, FROM_RM, FULL, GROUP, INFO, LOCKABLE, NONE, OFFSET, OPCODES,
-                               PLAIN, REGISTER, SIGNED_BYTE, WORD)
+from emu.decoder.table import BYTE, FAR, FORM, FORMS, FRAME, FULL, GROUP, IN_LOW, IN_REG, IN_RM, INFO, LOCKS, MOFFS, OPCODES, PLAIN, REGISTER, SIGNED, WORD, X87
 from emu.isa.language import host_load, mask, signed
 from emu.isa.state import DS, SS
 
@@ -92,7 +91,7 @@ def immediate(i, p, at, n, what, size32, wide):
     if what == BYTE:
         i.imm = byte(p, at, n)
         return at + 1
-    if what == SIGNED_BYTE:
+    if what == SIGNED:
         i.imm = signed(byte(p, at, n), 8)
         return at + 1
     if what == FULL:
@@ -109,7 +108,7 @@ def immediate(i, p, at, n, what, size32, wide):
         i.imm = full(p, at, n, size32) & (0xffffffff if size32 else 0xffff)
         i.imm2 = word(p, at + 2 + 2 * size32, n)
         return at + 4 + 2 * size32
-    if what == OFFSET:
+    if what == MOFFS:
         i.disp = full(p, at, n, wide)
         return at + 2 + 2 * wide
     i.imm = 1
@@ -118,10 +117,10 @@ def immediate(i, p, at, n, what, size32, wide):
 
 def number(where, opcode, modrm):
     """A register's number, from where INFO says."""
-    if where == FROM_REG: return (modrm >> 3) & 7
-    if where == FROM_RM: return modrm & 7
-    if where == FROM_OPCODE: return opcode & 7
-    return where - FROM_FIXED
+    if where == IN_REG: return (modrm >> 3) & 7
+    if where == IN_RM: return modrm & 7
+    if where == IN_LOW: return opcode & 7
+    return where
 
 
 def decode(i, p, n, code32):
@@ -165,16 +164,16 @@ def decode(i, p, n, code32):
         memory = modrm < 0xc0 and way != REGISTER
         if way == GROUP: leaf = leaf + ((modrm >> 2) & 14)
         elif way == REGISTER: leaf = leaf + ((modrm >> 3) & 7)
-        if way == ESCAPE: leaf = leaf + (((modrm >> 3) & 7) if memory else 8 + (modrm & 63))
+        if way == X87: leaf = leaf + (((modrm >> 3) & 7) if memory else 8 + (modrm & 63))
         elif memory: leaf = leaf + 1
         if memory:
             if wide: at = address32(i, p, at, n, modrm)
             else: at = address16(i, p, at, n, modrm)
     info = INFO[leaf]
-    if info & 15 != NONE: at = immediate(i, p, at, n, info & 15, size32, wide)
+    if info & 15: at = immediate(i, p, at, n, info & 15, size32, wide)
     if segment: i.seg = segment - SEGMENT
     i.form = FORM[2 * leaf + size32]
-    if lock and info & LOCKABLE == 0: i.form = INVALID
+    if lock and info & LOCKS == 0: i.form = INVALID
     i.dst = number((info >> 4) & 15, opcode, modrm)
     i.src = number((info >> 8) & 15, opcode, modrm)
     i.amask = 0xffffffff if wide else 0xffff

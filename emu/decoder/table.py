@@ -1,17 +1,17 @@
 """The opcode table, the only one: 80386 to Pentium Pro, integer, system and x87 (SDM volume 2, appendix A; x87: tables A-7 to A-22). No MMX, no SSE.
 
 A cell of TABLE (cells are separated by |) reads: opcode bytes, TEXT, operands, flags.
-- Opcode: `50-57` stands for eight opcodes; `/2` is an opcode extension in ModRM.reg, `/0-7` with eight texts (or one for all) are a whole group; `m`, `r`: with a memory operand
-  only, with a register only. The register forms of D8 to DF have their second byte instead.
+- Opcode: `50-57` stands for eight opcodes; `/2` is an opcode extension in ModRM.reg, `/0-7` with eight texts (or one for all) are a whole group;
+  `m`, `r`: with a memory operand only, with a register only. The register forms of D8 to DF have their second byte instead.
 - TEXT: the function in emu/isa that is the meaning (docs/texts.md). Its part before the first _, or what follows `=` in the flags, is the mnemonic.
-- Operands: the first is `dst`, the second `src` (`-`: none), as appendix A writes them: E G I J M O R S C D A X Y with sizes b w d q t (8 16 32 64 80 bits), v z
-  (16 or 32: the operand size), p s a (pointers, table registers, bounds: their `w` is the operand size). Ibs: a byte, sign-extended. Z: a register numbered by the opcode's low 3 bits.
-  R: ModRM.mod is ignored. STi: ST(i), always `src`.
-- Flags: `lock`: LOCK is allowed with a memory destination. `rel`, `end`: how a block ends: a relative jump, anything else. `cc`: the condition is the opcode's low
-  4 bits. `name=n`: a constant for the text; `w=v`: the operand size.
+- Operands: the first is `dst`, the second `src` (`-`: none), as appendix A writes them: E G I J M O R S C D A X Y with sizes b w d q t (8 16 32 64 80 bits),
+  v z (16 or 32, the operand size), p s a (pointers, table registers, bounds: their `w` is the operand size). Ibs: a byte, sign-extended.
+  Z: a register numbered by the opcode's low 3 bits. R: a register, ModRM.mod is ignored. STi: ST(i), always `src`.
+- Flags: `lock`: LOCK is allowed with a memory destination. `rel`, `end`: how a block ends: a relative jump, anything else.
+  `cc`: the condition is the opcode's low 4 bits. `name=n`: a constant for the text; `w=v`: the operand size.
 
-Out of it come FORMS, what texts are lowered for, and the tuples that emu/decoder/decode.py walks.
-The constants of a form: `w` the width in bits, `sw` the source's where the row gives two, `dst_kind`, `src_kind`, `third_kind` (REG: CL), and those that flags name.
+Out of it come FORMS, what texts are lowered for, and the tuples that emu/decoder/decode.py walks. The constants of a form: `w` the width in bits, `sw` the
+source's where the row gives two, `dst_kind`, `src_kind`, `third_kind` (REG: CL), and those that flags name.
 """
 import re
 from typing import Iterator, NamedTuple
@@ -41,7 +41,8 @@ TABLE = """
 88 MOV Eb Gb | 89 MOV Ev Gv | 8A MOV Gb Eb | 8B MOV Gv Ev
 8C /0-5 m MOV_FROM_SEG Mw Sw | 8C /0-5 r MOV_FROM_SEG Ev Sw | 8D LEA Gv M | 8E /0 MOV_TO_SEG Sw Ew end | 8E /2-5 MOV_TO_SEG Sw Ew end | 8F /0 POP Ev
 90 NOP | 91-97 XCHG Zv eAX
-98 CBW w=v =cbw/cwde | 99 CWD w=v =cwd/cdq | 9A CALL_FAR - Ap end =lcall | 9B WAIT | 9C PUSHF w=v =pushf/pushfd | 9D POPF w=v end =popf/popfd | 9E SAHF | 9F LAHF
+98 CBW w=v =cbw/cwde | 99 CWD w=v =cwd/cdq | 9A CALL_FAR - Ap end =lcall | 9B WAIT | 9C PUSHF w=v =pushf/pushfd
+9D POPF w=v end =popf/popfd | 9E SAHF | 9F LAHF
 A0 MOV AL Ob | A1 MOV eAX Ov | A2 MOV Ob AL | A3 MOV Ov eAX
 A4 MOVS Yb Xb | A5 MOVS Yv Xv | A6 CMPS Xb Yb | A7 CMPS Xv Yv
 A8 TEST AL Ib | A9 TEST eAX Iz
@@ -65,11 +66,12 @@ F6 /0-1 TEST Eb Ib | F6 /2-3 NOT NEG Eb lock | F6 /4 MUL - Eb | F6 /5 IMUL1 - Eb
 F7 /0-1 TEST Ev Iz | F7 /2-3 NOT NEG Ev lock | F7 /4 MUL - Ev | F7 /5 IMUL1 - Ev =imul | F7 /6-7 DIV IDIV - Ev
 F8 CLC | F9 STC | FA CLI | FB STI end | FC CLD | FD STD
 FE /0-1 INC DEC Eb lock
-FF /0-1 INC DEC Ev lock | FF /2 CALL_NEAR - Ev end | FF /3 CALL_FAR_M - Mp end =lcall | FF /4 JMP_NEAR - Ev end | FF /5 JMP_FAR_M - Mp end =ljmp | FF /6 PUSH - Ev
+FF /0-1 INC DEC Ev lock | FF /2 CALL_NEAR - Ev end
+FF /3 CALL_FAR_M - Mp end =lcall | FF /4 JMP_NEAR - Ev end | FF /5 JMP_FAR_M - Mp end =ljmp | FF /6 PUSH - Ev
 
 0F 00 /0-1 m SLDT STR Mw | 0F 00 /0-1 r SLDT STR Ev | 0F 00 /2-3 LLDT LTR - Ew end | 0F 00 /4-5 VERR VERW - Ew
 0F 01 /0-1 SGDT SIDT Ms | 0F 01 /2-3 LGDT LIDT - Ms end | 0F 01 /4 m SMSW Mw | 0F 01 /4 r SMSW Ev | 0F 01 /6 LMSW - Ew end | 0F 01 /7 INVLPG - M end
-0F 02 LAR Gv Ew | 0F 03 LSL Gv Ew | 0F 06 CLTS end | 0F 08 INVD | 0F 09 WBINVD | 0F 0B UD =ud2
+0F 02 LAR Gv Ew | 0F 03 LSL Gv Ew | 0F 06 CLTS end | 0F 08 INVD | 0F 09 WBINVD | 0F 0B UD end =ud2
 0F 18-1F NOP - Ev
 0F 20 /0 MOV_FROM_CR Rd Cd | 0F 20 /2-4 MOV_FROM_CR Rd Cd | 0F 21 /0-7 MOV_FROM_DR Rd Dd
 0F 22 /0 MOV_TO_CR Cd Rd end | 0F 22 /2-4 MOV_TO_CR Cd Rd end | 0F 23 /0-7 MOV_TO_DR Dd Rd end
@@ -122,12 +124,13 @@ SEGMENTS = {'ES': 0, 'CS': 1, 'SS': 2, 'DS': 3, 'FS': 4, 'GS': 5}
 FIXED = GENERAL | SEGMENTS
 
 # OPCODES[opcode, + 100h after 0F] = number of the first leaf << 3 | how the leaf is found.
-PLAIN, MODRM, GROUP, ESCAPE, REGISTER = range(5)  # itself; + memory; + reg * 2 + memory; + reg for memory, else + 8 + low 6 bits; + reg, mod ignored
-# INFO[leaf] = immediate | where dst's number is from << 4 | src's << 8 | LOCKABLE
-NONE, BYTE, SIGNED_BYTE, WORD, FULL, FAR, FRAME, OFFSET, ONE = range(9)  # FAR: offset, selector; FRAME: ENTER's word, byte; OFFSET: moffs
-FROM_REG, FROM_RM, FROM_OPCODE, FROM_FIXED = 1, 2, 3, 8  # FROM_FIXED + the number
-LOCKABLE = 0x1000
-IMMEDIATES = {'Ib': BYTE, 'Ibs': SIGNED_BYTE, 'Jb': SIGNED_BYTE, 'Iw': WORD, 'Iz': FULL, 'Jz': FULL, 'Ap': FAR, 'Ob': OFFSET, 'Ov': OFFSET, '1': ONE}
+PLAIN, MODRM, GROUP, X87, REGISTER = range(5)  # itself; + memory; + reg * 2 + memory; + reg for memory, else + 8 + low 6 bits; + reg, mod ignored
+SPREAD = 1, 2, 16, 72, 8  # the number of leaves, by how they are found
+# INFO[leaf] = immediate | dst's number << 4 | src's << 8 | LOCKS
+NONE, BYTE, SIGNED, WORD, FULL, FAR, FRAME, MOFFS, ONE = range(9)  # FAR: offset, selector; FRAME: ENTER's word, byte
+IN_REG, IN_RM, IN_LOW = 8, 9, 10  # where a register's number is: ModRM's fields, the opcode's low bits; below 8: the number itself
+LOCKS = 0x1000
+IMMEDIATES = {'Ib': BYTE, 'Ibs': SIGNED, 'Jb': SIGNED, 'Iw': WORD, 'Iz': FULL, 'Jz': FULL, 'Ap': FAR, 'Ob': MOFFS, 'Ov': MOFFS, '1': ONE}
 
 
 class Form(NamedTuple):
@@ -185,6 +188,7 @@ def width(operand: str, size: int) -> int | None:
 
 def kind(operand: str, memory: bool) -> int | None:
     """REG, IMM, MEM of an operand, or None for what is no general register."""
+    if operand in SEGMENTS: return None
     if operand in GENERAL or operand[0] in 'GZR': return REG
     if operand[0] in 'IJA1': return IMM
     if operand[0] in 'MO': return MEM
@@ -223,43 +227,36 @@ def form_name(text: str, fields: dict[str, int]) -> str:
     return '_'.join(parts + [f'{k}{v}' for k, v in fields.items() if k != 'w' and not k.endswith('kind')])
 
 
-class Forms(dict[tuple[object, ...], int]):
-    """The forms so far: (text, constants) -> number."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.all: list[Form] = []
-        self.number('UD', {}, 'end', 'ud2', ())
-        self.number('TOO_LONG', {}, 'end', 'too_long', ())
-
-    def number(self, text: str, fields: dict[str, int], ends: str, name: str, operands: tuple[str, ...]) -> int:
-        key = (text, *sorted(fields.items()))
-        if key not in self:
-            self[key] = len(self.all)
-            self.all.append(Form(form_name(text, fields), text, fields, ends, name, operands))
-        assert text == 'UD' or (self.all[self[key]].ends, self.all[self[key]].mnemonic) == (ends, name), f'{text}: one form, but not one end or mnemonic'
-        return self[key]
+def number(forms: dict[tuple[object, ...], Form], row: Row, memory: bool, size: int) -> int:
+    """The number of a row's form, which is added to the forms if it is new."""
+    fields = constants(row, memory, size)
+    ends = next((x for x in row.flags if x in ('rel', 'end')), '')
+    form = Form(form_name(row.text, fields), row.text, fields, ends, mnemonic(row, fields), row.operands)
+    key = (row.text, *sorted(fields.items()))
+    known = forms.setdefault(key, form)
+    assert (known.ends, known.mnemonic) == (form.ends, form.mnemonic), f'{form.name}: rows of one form differ'
+    return list(forms).index(key)
 
 
 def source(operand: str, memory: bool) -> int:
-    """Where the decoder takes an operand's register number from."""
-    if operand in FIXED: return FROM_FIXED + FIXED[operand]
-    if operand[0] in 'GSCD' and operand != 'STi': return FROM_REG
-    if operand in ('STi',) or operand[0] == 'R' or operand[0] == 'E' and not memory: return FROM_RM
-    return FROM_OPCODE if operand[0] == 'Z' else FROM_FIXED
+    """Where the decoder finds an operand's register number."""
+    if operand in FIXED: return FIXED[operand]
+    if operand[0] in 'GSCD' and operand != 'STi': return IN_REG
+    if operand == 'STi' or operand[0] == 'R' or operand[0] == 'E' and not memory: return IN_RM
+    return IN_LOW if operand[0] == 'Z' else 0
 
 
 def info(row: Row, memory: bool) -> int:
     """What the decoder has to know of a row besides its form."""
     found = [IMMEDIATES[x] for x in row.operands if x in IMMEDIATES]
     immediate = FRAME if found == [WORD, BYTE] else found[0] if found else NONE
-    dst, src = [*(source(x, memory) for x in row.operands[:2]), FROM_FIXED, FROM_FIXED][:2]
-    return immediate | dst << 4 | src << 8 | (LOCKABLE if memory and 'lock' in row.flags else 0)
+    dst, src = [*(source(x, memory) for x in row.operands), 0, 0][:2]
+    return immediate | dst << 4 | src << 8 | (LOCKS if memory and 'lock' in row.flags else 0)
 
 
 def how(rows: list[Row]) -> int:
     """How the decoder finds the leaf of an opcode with these rows."""
-    if 0xd8 <= rows[0].opcode <= 0xdf: return ESCAPE
+    if 0xd8 <= rows[0].opcode <= 0xdf: return X87
     letters = {x[0] for row in rows for x in row.operands if x not in FIXED}
     if 'R' in letters: return REGISTER
     if rows[0].reg is not None: return GROUP
@@ -268,7 +265,7 @@ def how(rows: list[Row]) -> int:
 
 def place(row: Row, way: int, memory: bool) -> int:
     """The leaf's number among those of its opcode."""
-    if way == ESCAPE: return (row.reg or 0) if row.second is None else 8 + (row.second & 63)
+    if way == X87: return (row.reg or 0) if row.second is None else 8 + (row.second & 63)
     if way == REGISTER: return row.reg or 0
     return (row.reg or 0) * 2 + memory
 
@@ -282,24 +279,22 @@ def halves(row: Row, way: int) -> list[bool]:
 
 def build() -> tuple[list[Form], list[int], list[int], list[int]]:
     """TABLE -> the forms; OPCODES; FORM (leaf * 2 + 1 for an operand size of 32); INFO."""
-    forms, by_opcode = Forms(), {}  # type: ignore[var-annotated]
+    forms: dict[tuple[object, ...], Form] = {(text,): Form(text, text, {}, 'end', name, ()) for text, name in (('UD', 'ud2'), ('TOO_LONG', '(too long)'))}
+    by_opcode: dict[int, list[Row]] = {}
     for row in (row for line in TABLE.splitlines() if line for cell in line.split('|') for row in rows_of(cell)):
         by_opcode.setdefault(row.opcode, []).append(row)
     opcodes, leaves = [PLAIN] * 512, [(0, 0, NONE)]  # leaf 0: an invalid opcode
     for opcode, rows in by_opcode.items():
-        way, first = how(rows), len(leaves)
-        opcodes[opcode] = first << 3 | way
-        leaves += [leaves[0]] * (1, 2, 16, 72, 8)[way]
-        taken = set()
-        for row, memory in ((row, memory) for row in rows for memory in halves(row, way)):
-            at = first + place(row, way, memory)
-            assert at not in taken, f'twice in the table: {row}'
-            taken.add(at)
-            ends = next((x for x in row.flags if x in ('rel', 'end')), 'end' if row.text == 'UD' else '')
-            both = [constants(row, memory, size) for size in (16, 32)]
-            narrow, wide = (forms.number(row.text, fields, ends, mnemonic(row, fields), row.operands) for fields in both)
-            leaves[at] = narrow, wide, info(row, memory)
-    return forms.all, opcodes, [n for leaf in leaves for n in leaf[:2]], [leaf[2] for leaf in leaves]
+        way = how(rows)
+        mine: dict[int, tuple[int, int, int]] = {}
+        for row in rows:
+            for memory in halves(row, way):
+                at = place(row, way, memory)
+                assert at not in mine, f'twice in the table: {row}'
+                mine[at] = number(forms, row, memory, 16), number(forms, row, memory, 32), info(row, memory)
+        opcodes[opcode] = len(leaves) << 3 | way
+        leaves += [mine.get(at, leaves[0]) for at in range(SPREAD[way])]
+    return list(forms.values()), opcodes, [n for leaf in leaves for n in leaf[:2]], [leaf[2] for leaf in leaves]
 
 
 FORMS, *tables = build()

@@ -51,10 +51,10 @@ def operand_text(ins: Instruction, role: str, operand: str, eip: int) -> str:
     if letter == 'C' or letter == 'D': return f'{letter.lower()}r{n}'
     if letter == 'J': return number((eip + ins.len + ins.imm) & mask(ins.w))
     if letter == 'A': return f'{number(ins.imm2)}:{number(ins.imm)}'
-    match ins.form.fields[role + '_kind']:
-        case k if k == IMM: return number(ins.imm & mask(ins.w if size == 'bs' else w))
-        case k if k == MEM: return ('' if size in ('', 's', 'p') else SIZES[2 * w if size == 'a' else w]) + address(ins)
-        case _: return REGISTERS[w][n]
+    kind = ins.form.fields[role + '_kind']
+    if kind == IMM: return number(ins.imm & mask(w))
+    if kind == MEM: return ('' if size in ('', 's', 'p') else SIZES[2 * w if size == 'a' else w]) + address(ins)
+    return REGISTERS[w][n]
 
 
 def mnemonic(ins: Instruction) -> str:

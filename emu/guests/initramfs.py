@@ -31,6 +31,6 @@ def entry(name: str, number: int, mode: int, data: bytes) -> bytes:
     return pad(head + path, 4) + pad(data, 4)
 
 
-def pad(data: bytes, to: int) -> bytes:
+def pad(data: bytes | bytearray, to: int) -> bytes:
     """The data with zeros up to a multiple of `to`."""
     return bytes(data) + bytes(-len(data) % to)

@@ -85,7 +85,7 @@ class PciDevice:
 
 
 class HostBridge(PciDevice):
-    """82441FX (data sheet, 3.2)."""
+    """82441FX (data sheet, "PCI Configuration Registers")."""
 
     def __init__(self) -> None:
         super().__init__(0x8086, 0x1237, 0x060000, revision=2)
@@ -98,7 +98,7 @@ class HostBridge(PciDevice):
 
 
 class IsaBridge(PciDevice):
-    """PIIX3, function 0 (data sheet, 2.2): `route` is called after a change of the PIRQ registers."""
+    """PIIX3, function 0 (data sheet, "PCI Configuration Registers"): `route` is called after a change of the PIRQ registers."""
 
     def __init__(self, route: Callable[[], None]):
         super().__init__(0x8086, 0x7000, 0x060100, header=0x80)

@@ -1,4 +1,4 @@
-"""The two 8259A interrupt controllers of a PC, slave on IR2 (Intel 8259A data sheet, 231468), with PIIX3's ELCR (82371SB data sheet, 2.5.13).
+"""The two 8259A interrupt controllers of a PC, slave on IR2 (Intel 8259A data sheet, 231468), with PIIX3's ELCR (82371SB data sheet, "ELCR").
 
 As in PIIX3 the edge/level register decides on triggering instead of ICW1's LTIM bit. IRQ lines are IR0 to IR15; `intr` is called when the output
 to the CPU changes. Left out: the MCS-80 mode, buffered mode and other wirings of the cascade; those bits are accepted without effect.

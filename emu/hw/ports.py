@@ -1,6 +1,6 @@
 """The ports of a PC that are no chip of their own: 61h, 80h, 92h, CF9h, a debug console and a debug exit, and DMA registers that are only remembered.
 
-61h, 92h and CF9h are as in PIIX and its contemporaries (Intel 82371SB data sheet, 2.5.9 and 2.5.12 and the PS/2's port 92h). The debug console is Bochs's port
+61h, 92h and CF9h are as in PIIX and its contemporaries (Intel 82371SB data sheet, "NMI Status and Control", "Reset Control"). The debug console is Bochs's port
 E9h, the debug exit QEMU's isa-debug-exit. The 8237s (00h to 0Fh, C0h to DFh) and the DMA page registers (80h to 8Fh; 80h shows POST codes) keep what is
 written and do nothing: there is no DMA yet.
 """

@@ -1,6 +1,6 @@
 """The 16550A serial port (National Semiconductor PC16550D data sheet).
 
-What the guest sends leaves at once: THR is empty again before the next instruction, and the THRE interrupt is pending again (8.4). What arrives waits in
+What the guest sends leaves at once: THR is empty again before the next instruction, and the THRE interrupt is pending again. What arrives waits in
 a queue without bounds, on the peer's side of the line, and comes into the FIFO in bursts of up to 16 bytes at the programmed speed, only while there is room:
 nothing is overrun but in loopback. As on a PC, OUT2 gates the interrupt. Left out: break, parity and framing errors,
 DMA modes, the transmitter's time; all eight bits of a character pass whatever the word length.
@@ -39,7 +39,7 @@ class Uart:
         bus.add_ports(first, 8, lambda port, w: self.readers[port & 7](), lambda port, w, v: self.writers[port & 7](v))
 
     def clear(self) -> None:
-        """The state after master reset (table I)."""
+        """The state after master reset ("UART Reset Configuration")."""
         self.ier = self.lcr = self.mcr = self.errors = 0
         self.fifo: deque[int] = deque()
         self.fifo_enabled = False
@@ -58,7 +58,7 @@ class Uart:
     # --- interrupts ------------------------------------------------------------------------------------------------------------------
 
     def identify(self) -> int:
-        """IIR's low bits: the pending interrupt of highest priority (table IV)."""
+        """IIR's low bits: the pending interrupt of highest priority ("Interrupt Control Functions")."""
         ier = self.ier
         if ier & RLS and self.errors: return IIR_RLS
         if ier & RDA:
@@ -102,7 +102,7 @@ class Uart:
         self.burst()
 
     def arrived(self) -> None:
-        """Characters came or went: the time-out counts four characters from now (8.4, "FIFO Interrupt Mode Operation")."""
+        """Characters came or went: the time-out counts four characters from now ("FIFO Interrupt Mode Operation")."""
         self.timed_out = False
         self.clock.cancel(self.idle_timer)
         self.idle_timer = None
@@ -180,7 +180,7 @@ class Uart:
         self.lcr = v
 
     def write_mcr(self, v: int) -> None:
-        """Modem outputs; in loopback they are the inputs (8.6)."""
+        """Modem outputs; in loopback they are the inputs ("Modem Control Register")."""
         self.mcr = v & 0x1f
         state = (v & 2) << 3 | (v & 1) << 5 | (v & 4) << 4 | (v & 8) << 4 if v & LOOP else PRESENT
         changed = (state ^ self.modem) & 0xf0

@@ -1,6 +1,6 @@
 """Integer instructions: data transfer, arithmetic, logic, the stack, and the flags as operands (SDM 1, 7.3; each instruction in SDM 2).
 
-What the manual leaves undefined is as AMD's and Intel's current processors have it: MUL and IMUL keep SF ZF AF PF, DIV and IDIV all flags.
+Undefined flags: MUL and IMUL keep SF ZF AF PF, as an AMD EPYC does; AND, OR, XOR and TEST clear AF; DIV and IDIV keep all.
 Elsewhere: shifts (shifts.py), bits (bits.py), decimal (bcd.py), strings (strings.py), jumps (control.py), segment registers and PUSHF (segments.py, interrupts.py).
 """
 from emu.isa.flags import (DF, OF, arithmetic_flags, carry, condition, flags_arithmetic, flags_keep_carry, flags_logic, set_arithmetic_flags, set_carry,

@@ -2,7 +2,7 @@
 
 SDM 3A chapter 6 (6.12 delivery, 6.13 error codes, 6.15 double fault), 20.1.4 real mode, 20.3 virtual-8086 mode; SDM 2 INT n and IRET.
 At entry to a delivery `m.eip` is what is pushed: the faulting instruction's own address, or the next one after INT n. Left out: VME's
-redirection, blocking of NMI until IRET.
+redirection, blocking of NMI until IRET, instruction breakpoints (so RF is pushed for faults but never kept).
 """
 from emu.isa.flags import AC, IF, NT, RF, TF, VM, eflags_image, overflow
 from emu.isa.language import DB, DF, GP, NP, TS, Fault, attempt, outlined
@@ -41,7 +41,7 @@ def deliver_real(m, vector):
     store(m, SS, (m.reg[4] - 4) & m.stack_mask, 16, m.selector[CS])
     store(m, SS, (m.reg[4] - 6) & m.stack_mask, 16, m.eip)
     set_esp(m, m.reg[4] - 6)
-    m.eflags = m.eflags & ~(IF | TF | AC | RF)
+    m.eflags = m.eflags & ~(IF | TF | AC)
     enter_real(m, target >> 16, target & 0xffff)
 
 
@@ -120,7 +120,7 @@ def through_gate(m, gate, with_code, code, flags):
         set_null(m, ES, 0)
     if inner: set_segment(m, SS, ss, stack)
     m.reg[4] = sp
-    m.eflags = m.eflags & ~(TF | NT | RF | VM)
+    m.eflags = m.eflags & ~(TF | NT | VM)
     if type_of(gate) & 1 == 0: m.eflags = m.eflags & ~IF
     set_code(m, selector, d, cpl)
     m.eip = gate_offset(gate)
@@ -196,7 +196,7 @@ def interrupt_return(m, wide, length):
         eip = stack_item(m, 0, wide)
         selector = stack_item(m, 2 << wide, wide) & 0xffff
         flags = stack_item(m, 4 << wide, wide)
-        which = (changeable(m) | RF) & (0xffffffff if wide else 0xffff)
+        which = changeable(m) & (0xffffffff if wide else 0xffff)
         if m.protected == 0:
             if eip > m.limit[CS]: raise Fault(GP, 0)
             set_esp(m, m.reg[4] + (6 << wide))
@@ -252,15 +252,13 @@ def STI(m, i):
 
 def PUSHF(m, i):
     if m.vm86 and iopl(m) < 3: raise Fault(GP, 0)
-    push(m, i.w, eflags_image(m) & ~(VM | RF))
+    push(m, i.w, eflags_image(m) & ~VM)
 
 
 def POPF(m, i):
     if m.vm86 and iopl(m) < 3: raise Fault(GP, 0)
     image = top(m, i.w, 0)
     drop(m, i.w, 1)
-    if i.w == 32:
-        set_flags(m, image, changeable(m))
-        m.eflags = m.eflags & ~RF
+    if i.w == 32: set_flags(m, image, changeable(m))
     else: set_flags(m, image, changeable(m) & 0xffff)
     look_up(m)

@@ -1,11 +1,12 @@
-"""RESET: the state in which a processor starts (SDM 3A 9.1, table 9-1). What emu/isa/models.py sets, maps and function pointers stay."""
+"""RESET: the state in which a processor starts (SDM 3A 9.1, table 9-1). What emu/isa/models.py sets, the interrupt line, maps and
+function pointers stay."""
 from emu.isa.flags import set_arithmetic_flags
 from emu.isa.segments import set_reach, update_mode
 from emu.isa.state import CS, LDTR, TR, State
 from emu.mem.paging import flush_tlb
 
 DATA, LDT, TSS = 0x93, 0x82, 0x8b  # access: present, writable, accessed; a busy 32-bit TSS
-CLEARED = '''eip eflags cr2 cr3 cr4 gdt_base idt_base cpl fault_vector fault_code external halted shutdown irq nmi sysenter_cs sysenter_esp sysenter_eip
+CLEARED = '''eip eflags cr2 cr3 cr4 gdt_base idt_base cpl fault_vector fault_code external halted shutdown nmi sysenter_cs sysenter_esp sysenter_eip
     fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode'''.split()
 PAT, PAT_RESET = 15, 0x0007040600070406  # its place in emu/isa/system.py REMEMBERED
 

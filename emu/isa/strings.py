@@ -4,8 +4,8 @@ With REP, an execution moves one run of elements, then sets EIP back to the inst
 each run counts as an instruction. A run ends at the nearer end of a page, source's or destination's, and where a 16-bit offset wraps; backwards it has up to
 64 elements, one with TF set. That depends on registers alone. The registers follow after each element, or after the run where nothing in it can fault.
 """
-from emu.isa.flags import DF, TF, flags_arithmetic
-from emu.isa.language import (host_copy, host_fill, host_load, outlined, port_in, port_in_block, port_out, port_out_block)
+from emu.isa.flags import DF, TF, flags_arithmetic, zero
+from emu.isa.language import host_copy, host_fill, outlined, port_in, port_in_block, port_out, port_out_block
 from emu.isa.operands import get_reg, put_reg
 from emu.isa.privilege import check_io
 from emu.isa.state import ES
@@ -14,7 +14,7 @@ from emu.mem.paging import translate
 
 CX, DX, SI, DI = 1, 2, 6, 7
 BACKWARDS = 64  # elements
-REPE, REPNE = 1, 2  # i.rep
+REPE = 1  # i.rep
 
 
 # --- elements -----------------------------------------------------------------------------------------------------------------
@@ -31,6 +31,10 @@ def add(m, n, amask, v):
 
 def at(m, n, amask):
     return m.reg[n] & amask
+
+
+def port(m):
+    return m.reg[DX] & 0xffff
 
 
 def move(m, seg, amask, w):
@@ -50,8 +54,8 @@ def fetch(m, seg, amask, w):
 
 
 def compare(m, seg, amask, w):
-    a = load(m, seg, at(m, SI, amask), w)
     b = load(m, ES, at(m, DI, amask), w)
+    a = load(m, seg, at(m, SI, amask), w)
     add(m, SI, amask, step(m, w))
     add(m, DI, amask, step(m, w))
     flags_arithmetic(m, a, b, a - b, w)
@@ -67,20 +71,16 @@ def scan(m, amask, w):
 @outlined
 def take_in(m, amask, w):
     """The destination is checked before the port is read: a device must not be read twice."""
-    port = m.reg[DX] & 0xffff
-    check_io(m, port, w)
     a = linear(m, ES, at(m, DI, amask), w >> 3, WRITE)
     translate(m, a, m.user, 1)
-    translate(m, (a + (w >> 3) - 1) & 0xffffffff, m.user, 1)
-    store(m, ES, at(m, DI, amask), w, port_in(m, port, w))
+    translate(m, (a + (w >> 3) - 1) & 0xfffff000, m.user, 1)
+    store(m, ES, at(m, DI, amask), w, port_in(m, port(m), w))
     add(m, DI, amask, step(m, w))
 
 
 @outlined
 def put_out(m, seg, amask, w):
-    port = m.reg[DX] & 0xffff
-    check_io(m, port, w)
-    port_out(m, port, w, load(m, seg, at(m, SI, amask), w))
+    port_out(m, port(m), w, load(m, seg, at(m, SI, amask), w))
     add(m, SI, amask, step(m, w))
 
 
@@ -185,50 +185,35 @@ def fetch_run(m, seg, amask, w):
 
 @outlined
 def compare_run(m, seg, amask, w, rep):
-    """The flags are those of the last comparison of all; while it goes on, or if it faults, they are the old ones."""
+    """The flags change with each element, as AMD has it, though the manual takes a faulting CMPS's or SCAS's back."""
     n = length_of_two(m, seg, amask, w)
-    a = 0
-    b = 0
-    if rep == REPNE: b = 1
-    while n > 0 and (a == b) == (rep == REPE):
-        a = load(m, seg, at(m, SI, amask), w)
-        b = load(m, ES, at(m, DI, amask), w)
-        add(m, SI, amask, step(m, w))
-        add(m, DI, amask, step(m, w))
+    more = 1
+    while n > 0 and more:
+        compare(m, seg, amask, w)
         add(m, CX, amask, -1)
+        more = zero(m) == (rep == REPE)
         n = n - 1
-    if at(m, CX, amask) and (a == b) == (rep == REPE): return 1
-    flags_arithmetic(m, a, b, a - b, w)
-    return 0
+    return at(m, CX, amask) != 0 and more
 
 
 @outlined
 def scan_run(m, amask, w, rep):
-    """The flags as in compare_run."""
     n = length(m, amask, w, room(m, ES, amask, DI))
-    p = readable(m, ES, amask, DI, n * (w >> 3))
-    a = get_reg(m, 0, w)
-    b = a
-    if rep == REPNE: b = a ^ 1
-    while n > 0 and (a == b) == (rep == REPE):
-        if p: b = host_load(p, w)
-        else: b = load(m, ES, at(m, DI, amask), w)
-        if p: p = p + (w >> 3)
-        add(m, DI, amask, step(m, w))
+    more = 1
+    while n > 0 and more:
+        scan(m, amask, w)
         add(m, CX, amask, -1)
+        more = zero(m) == (rep == REPE)
         n = n - 1
-    if at(m, CX, amask) and (a == b) == (rep == REPE): return 1
-    flags_arithmetic(m, a, b, a - b, w)
-    return 0
+    return at(m, CX, amask) != 0 and more
 
 
 @outlined
 def take_in_run(m, amask, w):
     n = length(m, amask, w, room(m, ES, amask, DI))
-    check_io(m, m.reg[DX] & 0xffff, w)
     q = writable(m, amask, n * (w >> 3))
     if q:
-        port_in_block(m, m.reg[DX] & 0xffff, w, q, n)
+        port_in_block(m, port(m), w, q, n)
         add(m, DI, amask, n * (w >> 3))
         add(m, CX, amask, -n)
         n = 0
@@ -242,10 +227,9 @@ def take_in_run(m, amask, w):
 @outlined
 def put_out_run(m, seg, amask, w):
     n = length(m, amask, w, room(m, seg, amask, SI))
-    check_io(m, m.reg[DX] & 0xffff, w)
     p = readable(m, seg, amask, SI, n * (w >> 3))
     if p:
-        port_out_block(m, m.reg[DX] & 0xffff, w, p, n)
+        port_out_block(m, port(m), w, p, n)
         add(m, SI, amask, n * (w >> 3))
         add(m, CX, amask, -n)
         n = 0
@@ -289,10 +273,13 @@ def SCAS(m, i):
 
 
 def INS(m, i):
+    """The right to use the port is checked even if the count is 0."""
+    check_io(m, port(m), i.w)
     if i.rep == 0: take_in(m, i.amask, i.w)
     elif at(m, CX, i.amask): again(m, i, take_in_run(m, i.amask, i.w))
 
 
 def OUTS(m, i):
+    check_io(m, port(m), i.w)
     if i.rep == 0: put_out(m, i.seg, i.amask, i.w)
     elif at(m, CX, i.amask): again(m, i, put_out_run(m, i.seg, i.amask, i.w))

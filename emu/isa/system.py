@@ -1,9 +1,9 @@
 """System instructions: control and debug registers, CPUID, MSRs, SYSENTER, HLT (SDM 3A chapters 2 and 9.4; SDM 2; SDM 4 for MSRs).
 
-Left out: data breakpoints (debug registers hold their values, but accesses are not compared), caches, counting performance counters, SMM.
+Left out: breakpoints (debug registers hold their values, but nothing is compared with them), caches, counting performance counters, SMM.
 MSRs that only need to be remembered are listed in REMEMBERED; any other number raises #GP(0), as on hardware.
 """
-from emu.isa.flags import IF, RF, VM
+from emu.isa.flags import IF, VM
 from emu.isa.language import DB, GP, UD, Fault, mask, outlined, timestamp
 from emu.isa.operands import address, put_reg, set_dst, src, stop
 from emu.isa.privilege import supervisor
@@ -255,7 +255,7 @@ def SYSENTER(m, i):
 def enter_system(m):
     cs = m.sysenter_cs & 0xfffc
     if m.cr0 & PE == 0 or cs == 0: raise Fault(GP, 0)
-    m.eflags = m.eflags & ~(VM | IF | RF)
+    m.eflags = m.eflags & ~(VM | IF)
     flat(m, CS, cs, FLAT_CODE)
     flat(m, SS, cs + 8, FLAT_DATA)
     m.cpl = 0

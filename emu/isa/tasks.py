@@ -18,7 +18,7 @@ WIDE = 8  # of a TSS's access and type: 32 bits
 CR3, EIP32, EFLAGS32, REG32, SEG32, LDT32 = 0x1c, 0x20, 0x24, 0x28, 0x48, 0x60  # SDM 3A, figure 7-2
 SP16, IP16, FLAGS16, REG16, SEG16, LDT16 = 2, 0xe, 0x10, 0x12, 0x22, 0x2a  # figure 7-10
 LOCAL_BREAKPOINTS = 0x155  # DR7's L0 to L3 and LE
-ALL_FLAGS = 0x3f7700  # of EFLAGS, without the arithmetic ones
+ALL_FLAGS = 0x267700  # TF IF DF IOPL NT VM AC ID; not RF: there are no instruction breakpoints that it could hold off
 
 
 def field32(m, n):

@@ -3,59 +3,21 @@
 A register's number n is that of its slot, 0 to 7; slot 8 holds what is on the way to or from memory. A primitive gives the exceptions it raised;
 `finish` puts them into the status word and says whether the instruction goes on to pop or push: not after an unmasked IE, DE or ZE, when it stores nothing.
 An unmasked exception is delivered as #MF by the next waiting instruction where CR0.NE is set; without it only ES shows it: there is no FERR# line here.
-Left out: the opcode register stays as FLDENV and FNINIT leave it; C0 C2 C3 stay as they are where manuals call them undefined.
+Left out: the opcode register stays as FLDENV and FNINIT leave it. Condition codes that manuals leave undefined are as on an AMD processor.
 """
+# isort: off
 from emu.isa.flags import condition, set_arithmetic_flags
 from emu.isa.language import MF, NM, Fault, highest, mask, outlined, signed
 from emu.isa.operands import address
 from emu.isa.state import CS
 from emu.isa.x87_exact import (
-    x87_2xm1,
-    x87_add,
-    x87_add_f32,
-    x87_add_f64,
-    x87_com,
-    x87_com_f32,
-    x87_com_f64,
-    x87_cos,
-    x87_div,
-    x87_div_f32,
-    x87_div_f64,
-    x87_divr_f32,
-    x87_divr_f64,
-    x87_extract,
-    x87_from_bcd,
-    x87_from_f32,
-    x87_from_f64,
-    x87_mul,
-    x87_mul_f32,
-    x87_mul_f64,
-    x87_patan,
-    x87_prem,
-    x87_prem1,
-    x87_ptan,
-    x87_rndint,
-    x87_scale,
-    x87_sin,
-    x87_sincos,
-    x87_sqrt,
-    x87_sub,
-    x87_sub_f32,
-    x87_sub_f64,
-    x87_subr_f32,
-    x87_subr_f64,
-    x87_to_bcd,
-    x87_to_f32,
-    x87_to_f64,
-    x87_to_i16,
-    x87_to_i32,
-    x87_to_i64,
-    x87_ucom,
-    x87_yl2x,
-    x87_yl2xp1,
-)
+    x87_2xm1, x87_add, x87_add_f32, x87_add_f64, x87_com, x87_com_f32, x87_com_f64, x87_cos, x87_div, x87_div_f32, x87_div_f64, x87_divr_f32, x87_divr_f64,
+    x87_extract, x87_from_bcd, x87_from_f32, x87_from_f64, x87_mul, x87_mul_f32, x87_mul_f64, x87_patan, x87_prem, x87_prem1, x87_ptan, x87_rndint,
+    x87_scale, x87_sin, x87_sincos, x87_sqrt, x87_sub, x87_sub_f32, x87_sub_f64, x87_subr_f32, x87_subr_f64, x87_to_bcd, x87_to_f32, x87_to_f64,
+    x87_to_i16, x87_to_i32, x87_to_i64, x87_ucom, x87_yl2x, x87_yl2xp1)
 from emu.mem.access import READ, WRITE, linear, load, read, store, write
 from emu.mem.paging import translate
+# isort: on
 
 IE, OE, UE = 1, 8, 16
 SF, ES, BUSY = 0x40, 0x80, 0x8000
@@ -393,13 +355,13 @@ def FLD_CONSTANT(m, i):
 def writable(m, p, n):
     """Faults now if not all of n bytes at linear address p can be written."""
     translate(m, p, m.user, 1)
-    translate(m, (p + n - 1) & 0xffffffff, m.user, 1)
+    if (p & 4095) + n > 4096: translate(m, (p + n - 1) & 0xfffff000, m.user, 1)
 
 
 def readable(m, p, n):
     """Faults now if not all of n bytes at linear address p can be read."""
     translate(m, p, m.user, 0)
-    translate(m, (p + n - 1) & 0xffffffff, m.user, 0)
+    if (p & 4095) + n > 4096: translate(m, (p + n - 1) & 0xfffff000, m.user, 0)
 
 
 def store_extended(m, i, a, n):
@@ -746,7 +708,7 @@ def compare_flags(m, i, quiet):
     elif quiet: s = x87_ucom(m, a, b)
     else: s = x87_com(m, a, b)
     set_arithmetic_flags(m, (s >> 8) & 0x45)  # C3 C2 C0 lie as ZF PF CF do
-    return finish(m, s if s & SF else s | m.fpu_status & C1)  # an AMD processor keeps C1
+    return finish(m, s if s & SF else s | m.fpu_status & C1)  # C1 stays, as on an AMD processor
 
 
 def FCOM(m, i): compare(m, i, i.src, 0)

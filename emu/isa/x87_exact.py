@@ -359,19 +359,17 @@ def x87_prem1(m: Any, to: int, a: int, b: int) -> int:
 
 def x87_extract(m: Any, to: int, push: int, a: int) -> int:
     """to = exponent of a, push = its significand"""
-    x = slot(m, a)
-    if x.kind == 'finite' and x.mantissa: significand = J, x.sign << 15 | 0x3fff
-    else: significand = nothing(x.sign)
-
     def exponent(x: Number) -> Result:
         if x.kind == 'inf': return 0, infinity(0)
         if x.mantissa == 0: return ZE, infinity(1)
         return 0, Number('finite', x.top < 0, abs(x.top))
+    x = slot(m, a)
     status = operate(m, to, exponent, (x,))
     if status & ~m.fpu_control & 7: return status
-    if x.kind == 'finite' and x.mantissa: significand = x.mantissa << 64 - x.mantissa.bit_length(), x.sign << 15 | 0x3fff
-    elif x.kind == 'inf': significand = infinity(x.sign)
+    if x.kind == 'inf': significand = infinity(x.sign)
     elif x.kind != 'finite': significand = m.fpu_mantissa[to] & mask(64), m.fpu_exponent[to]
+    elif x.mantissa == 0: significand = nothing(x.sign)
+    else: significand = x.mantissa << 64 - x.mantissa.bit_length(), x.sign << 15 | 0x3fff
     put(m, push, significand)
     return status | PUSHED
 

@@ -1,8 +1,9 @@
 """The x87 primitives for compiled code: LLVM IR functions around the host's own x87 instructions (SDM 1, chapter 8).
 
-Each runs one instruction under the guest's control word, masks included, on numbers in slots of State, and gives the status word that it leaves,
-starting from a clear one. So rounding, NaNs, biased results of unmasked overflow and underflow are the host's. Slots 0 to 7 are the physical
-registers, 8 to 11 temporaries; one is 16 bytes. emu/isa/x87_exact.py has the same primitives in Python, and says what each does.
+Each runs one instruction under the guest's control word, masks included, on numbers in slots of State, and gives the status word that it
+leaves: what it raised, perhaps with flags that are masked and set in State already (to clear the host's is slow). So rounding, NaNs, biased
+results of unmasked overflow and underflow are the host's. Slots 0 to 7 are the physical registers, 8 to 11 temporaries; one is 16 bytes.
+emu/isa/x87_exact.py has the same primitives in Python, and says what each does.
 
 The rules: a slot that the instruction does not write, because of an unmasked exception, keeps its number; PUSHED in the result says that
 there was a second number. The host's x87 stack is empty before and after, its exceptions clear, its control word as it was.
@@ -22,15 +23,15 @@ TWO = 'INIT; fldz; fldt {a}; %s; END; fstpt {p}; fstpt {r}; fninit'
 
 # name: its arguments after State, and its instructions
 PRIMITIVES = {
-    **{f'x87_{op}': ('to a b', BINARY % f'f{op} %%st(1), %%st') for op in ('add', 'sub', 'mul', 'div')},
+    **{f'x87_{op}': ('to a b', BINARY % f'f{op} %st(1), %st') for op in ('add', 'sub', 'mul', 'div')},
     **{f'x87_{op}_f{w}': ('to a bits', MEMORY % f'f{op}{"s" if w == 32 else "l"}') for op in ('add', 'sub', 'subr', 'mul', 'div', 'divr') for w in (32, 64)},
     'x87_sqrt': ('to a', 'fldt {a}; fsqrt; END; fstpt {r}'),
     'x87_rndint': ('to a', 'fldt {a}; frndint; END; fstpt {r}'),
     'x87_scale': ('to a b', BINARY % 'fscale'),
     'x87_prem': ('to a b', RARE % 'fldt {b}; fldt {a}; fprem'),
     'x87_prem1': ('to a b', RARE % 'fldt {b}; fldt {a}; fprem1'),
-    'x87_com': ('a b', COMPARE % 'fcom %%st(1)'),
-    'x87_ucom': ('a b', COMPARE % 'fucom %%st(1)'),
+    'x87_com': ('a b', COMPARE % 'fcom %st(1)'),
+    'x87_ucom': ('a b', COMPARE % 'fucom %st(1)'),
     'x87_com_f32': ('a bits', 'fldt {a}; fcoms {b}; END; fstp %st(0)'),
     'x87_com_f64': ('a bits', 'fldt {a}; fcoml {b}; END; fstp %st(0)'),
     'x87_from_f32': ('to bits', 'fldz; flds {b}; END; fstpt {r}; ffree %st(0)'),
@@ -62,7 +63,7 @@ CLOBBERS = ','.join(f'~{{{r}}}' for r in ('st', *(f'st({n})' for n in range(1, 8
 
 def assembly(instructions: str) -> str:
     """The whole sequence, as LLVM's string."""
-    text = BEGIN + instructions.replace('%%', '%') + '; fldcw {host}'
+    text = BEGIN + instructions + '; fldcw {host}'
     text = text.replace('INIT', 'fninit; fldcw {guest}').replace('END', STATUS)
     return text.format(**PLACES).replace('; ', '\\0A')
 
@@ -70,7 +71,10 @@ def assembly(instructions: str) -> str:
 def slot(name: str) -> str:
     """IR for the address of a slot."""
     field = FIELDS['fpu_mantissa']
-    return f'  %o.{name} = mul i64 %{name}, {field.stride}\n  %q.{name} = add i64 %o.{name}, {field.offset}\n  %p.{name} = getelementptr i8, ptr %s, i64 %q.{name}\n'
+    return f'''  %n.{name} = mul i64 %{name}, {field.stride}
+  %o.{name} = add i64 %n.{name}, {field.offset}
+  %p.{name} = getelementptr i8, ptr %s, i64 %o.{name}
+'''
 
 
 def put(name: str, source: str, condition: str) -> str:

@@ -22,7 +22,7 @@ from emu import cache as store
 if TYPE_CHECKING:
     from emu.jit.stencils import Kind
 
-SOURCES = ('isa', 'mem', 'decoder', 'jit')
+SOURCES = ('isa/*.py', 'mem/*.py', 'decoder/*.py', 'jit/lower.py', 'jit/fetch.py', 'jit/dispatch.py', 'jit/interpreter.py', 'jit/build.py')
 
 
 @cache
@@ -45,18 +45,18 @@ def compile_module(ir: str, codemodel: str = 'jitdefault', level: int = 2) -> by
 
 
 @cache
-def version() -> str:
+def version(name: str) -> str:
     """Names everything that compiled code depends on."""
     h = hashlib.sha256(f'{llvmlite.__version__} {sys.version_info[:2]} {llvm.get_host_cpu_name()}'.encode())
-    for folder in SOURCES:
-        for path in sorted((Path(__file__).parent.parent / folder).glob('*.py')):
+    for pattern in SOURCES + (f'jit/{name}.py',):
+        for path in sorted(Path(__file__).parent.parent.glob(pattern)):
             h.update(path.read_bytes())
     return h.hexdigest()[:20]
 
 
 def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: str, progress: bool) -> tuple[list[bytes], str]:
     """The object files of the modules that `make` gives the IR of, and its notes, from the cache or made now."""
-    path = lambda n: store.directory('compiled', version(), f'{name}.{n}')  # noqa: E731
+    path = lambda n: store.directory('compiled', f'{name}-{version(name)}', str(n))  # noqa: E731
     if (count := store.read(path('count'))) is not None and (notes := store.read(path('notes'))) is not None:
         found = [store.read(path(n)) for n in range(int(count))]
         if all(found):
@@ -75,6 +75,12 @@ def in_parallel(sources: list[str], codemodel: str) -> Iterable[bytes]:
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         yield from pool.map(compile_module, sources, [codemodel] * len(sources))
+
+
+@cache
+def worker() -> ProcessPoolExecutor:
+    """The process that optimises blocks while the guest goes on."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn'), initializer=os.nice, initargs=(10,))
 
 
 class Compiled:

@@ -7,7 +7,7 @@ from emu.isa.language import host_load, host_store
 from emu.isa.state import CS
 
 INDEX_BITS = 16
-LOOKUPS, HITS = 1, 2  # indexes of m.counts
+LOOKUPS, HITS = 2, 3  # indexes of m.counts
 
 
 def index_slot(m, p, eip):

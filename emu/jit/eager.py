@@ -4,6 +4,7 @@ It defines what the other engines must do at an instruction's boundaries: fetch 
 from the instruction's first byte, the single-step trap (SDM 3B 17.3.1.4).
 """
 import ctypes
+from typing import Callable
 
 from emu.decoder.decode import Instruction, decode_bytes
 from emu.isa.flags import TF
@@ -14,7 +15,7 @@ from emu.isa.texts import TEXTS
 from emu.mem.paging import translate
 
 LONGEST = 16  # a byte more than allowed, so that the decoder sees too long ones
-NO_TRAP = ('INT', 'INT1', 'INT3', 'INTO')  # they clear TF on their way
+INTERRUPTS = ('INT', 'INT1', 'INT3', 'INTO')  # those that clear TF on their way hold no trap behind
 SINGLE_STEP = 1 << 14  # DR6.BS
 
 
@@ -44,18 +45,29 @@ def step(m: State) -> None:
     """Executes one instruction, or delivers the exception that it raises."""
     start, traced = m.eip, m.eflags & TF
     m.budget -= 1
+    i = None
     try:
         i = fetch(m)
         m.eip = (start + i.len) & 0xffffffff
         TEXTS[i.form.text](m, i)
     except Fault as fault:
-        m.eip, m.fault_vector, m.fault_code = start, fault.vector, fault.code
+        m.eip = (m.eip - i.len) & 0xffffffff if i else start  # a task switch has put another EIP there
+        m.fault_vector, m.fault_code = fault.vector, fault.code
         handle_fault(m)
     else:
-        if traced and i.form.text not in NO_TRAP and not loads_stack(i):
-            m.dr[6] |= SINGLE_STEP
-            m.fault_vector, m.fault_code = DB, 0
-            handle_fault(m)
+        if traced and traps(m, i): single_step(m, handle_fault)
+
+
+def traps(m: State, i: Instruction) -> bool:
+    """Whether an instruction that began with TF set, and is done, is followed by the trap."""
+    return not loads_stack(i) and bool(m.eflags & TF or i.form.text not in INTERRUPTS)
+
+
+def single_step(m: State, deliver: Callable[[State], object]) -> None:
+    """The single-step trap."""
+    m.dr[6] |= SINGLE_STEP
+    m.fault_vector, m.fault_code = DB, 0
+    deliver(m)
 
 
 def loads_stack(i: Instruction) -> bool:

@@ -38,7 +38,7 @@ class Block(Stencil):
             enter.append(f'  {slot}.at = getelementptr i8, ptr %m, i64 {build_offset(name)}\n  {slot}.in = load i64, ptr {slot}.at\n  store i64 {slot}.in, ptr {slot}')
         enter.append(f'  store i64 %budget, ptr {self.left}')
         self.ir = (HEAD + x87() + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in SYMBOLS)
-                   + f'define preserve_nonecc void @block({TRANSLATION}) nounwind {{\nentry:\n' + '\n'.join(self.slots + locals_ + enter + self.lines) + '\n}\n' + TAIL)
+                   + f'define preserve_nonecc void @block({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n' + '\n'.join(self.slots + locals_ + enter + self.lines) + '\n}\n' + TAIL)
 
     def start(self, block: list[Decoded], eip: int, mode: int) -> None:
         from emu.jit.lower import Lower, Program

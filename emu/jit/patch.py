@@ -80,8 +80,8 @@ def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind 
     """A stencil as it is copied: the last jump to NEXT falls away."""
     values = [(offset, symbol, addend, FORMATS[number]) for offset, number, symbol, addend in relocations if symbol in VALUES]
     jumps = [(offset, symbol) for offset, _, symbol, _ in relocations if symbol not in VALUES]
-    falls = (len(code) - 4, 'NEXT') in jumps and code[-5] == 0xe9
-    if falls:
+    falls = any(target == 'NEXT' for _, target in jumps)
+    if (len(code) - 4, 'NEXT') in jumps and code[-5] == 0xe9:
         code, jumps = code[:-5], [j for j in jumps if j != (len(code) - 4, 'NEXT')]
     for offset, kind_number, symbol, _ in relocations:
         assert kind_number in (FORMATS if symbol in VALUES else (2, 4)), f'a relocation of type {kind_number} for {symbol}'

@@ -50,7 +50,7 @@ class Stencil(Lower):
             raise Unsuitable(f'{name} always leaves')
         begin = [f'  {s} = alloca i64\n  {s}.in = zext i32 %{r} to i64\n  store i64 {s}.in, ptr {s}' for s, r in zip(self.registers, REGISTERS)]
         miss = f'miss:\n  musttail call preserve_nonecc void @MISS({PLAIN})\n  ret void\n'
-        self.ir = (f'define preserve_nonecc void @"{name}"({TRANSLATION}) nounwind {{\nentry:\n' + '\n'.join(self.slots + begin + self.lines)
+        self.ir = (f'define preserve_nonecc void @"{name}"({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n' + '\n'.join(self.slots + begin + self.lines)
                    + f'\n{miss if self.leaves else ""}}}\n')
 
     def go(self, where: str, t0: Value = None, t1: Value = None) -> None:
@@ -286,7 +286,7 @@ def head() -> str:
 
 def x87() -> str:
     """The x87 primitives, to be inlined: a stencil calls nothing."""
-    return x87_lower.functions().replace('nounwind {', 'nounwind alwaysinline {')
+    return x87_lower.functions().replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
 
 
 TAIL = '!0 = !{i64 -2147483648, i64 2147483648}\n!1 = !{!"branch_weights", i32 1, i32 1000}\n'

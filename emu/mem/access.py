@@ -99,7 +99,7 @@ def read_slow(m, a, w, user):
 def read_for_write_slow(m, a, w, user):
     """Translates for writing, then reads."""
     translate(m, a, user, 1)
-    if (a & 4095) + (w >> 3) > 4096: translate(m, (a + (w >> 3) - 1) & 0xffffffff, user, 1)
+    if (a & 4095) + (w >> 3) > 4096: translate(m, (a + (w >> 3) - 1) & 0xfffff000, user, 1)
     return read_slow(m, a, w, user)
 
 

@@ -123,7 +123,7 @@ void _start(void) {
     map(SHARED, sizeof *setup + setup->cases * sizeof *cases, 3, 0x11, 2);
     map(CODE, 0x2000, 7, 0x32, -1);
     map(DATA, 0x2000, 3, 0x32, -1);
-    map(DATA + 0x2000, 0x1000, 1, 0x32, -1);
+    map(DATA + 0x2000, 0x1000, 1, 0x8032, -1);  /* populated: a page that was never touched is not present */
     for (u32 i = 0; i < setup->descriptors; i++) need(syscall(MODIFY_LDT, 0x11, &setup->ldt[i], 16) == 0, 3);
     need(syscall(SIGALTSTACK, alt, 0, 0) == 0, 4);
     for (u32 i = 0; i < 6; i++) need(syscall6(SIGACTION, signals[i], (u32)&a, 0, 8, 0, 0) == 0, 5);

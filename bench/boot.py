@@ -1,0 +1,143 @@
+"""How long Debian's kernel takes to boot to the last line of its checks, under emu and under QEMU (TCG) in turn: bench/reports/boot.md.
+
+emu runs from a cache directory that holds what `emu setup` makes and nothing else, a fresh copy for each run:
+nothing of the guest is kept. Also: how long setup takes, where emu's time goes (its --stats), and the CPU time of a guest that is idle at its prompt. Times are from the start of the process.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+from _watch import EMU, REPORTS, ROOT, Failure, Watched, host, qemu_version
+from tqdm import tqdm
+
+MARKERS = ('GUEST-READY', 'GUEST-CHECKS-DONE')
+CHECKS = ('busybox', 'arithmetic', 'text', 'fork', 'signal')  # what must be the same everywhere (emu/guests/init)
+PROMPT = rb'GUEST-CHECKS-DONE[\s\S]*# (\x1b\[6n)?$'
+SETTLE = 3  # seconds after the prompt before idling is measured
+Run = dict[str, float]
+
+
+class Boot:
+    """The guest and how each system is told to run it; a marker that takes longer than `timeout` is a failure."""
+
+    def __init__(self, flavour: str, memory: int, timeout: float, cache: Path):
+        folder = Path(subprocess.run([*EMU, 'guest', 'get', 'linux'], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+        kernel, initrd = folder / f'vmlinuz-{flavour}', folder / f'initramfs-{flavour}-tiny.gz'
+        self.guest = ['-m', str(memory), '-nographic', '-no-reboot', '-kernel', str(kernel), '-initrd', str(initrd)]
+        self.timeout, self.cache = timeout, cache
+
+    @contextmanager
+    def started(self, system: str, append: str, stats: Path | None = None) -> Iterator[Watched]:
+        """A machine that boots, for the length of a `with`."""
+        program = [*EMU, 'run', '-serial', 'stdio'] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2']
+        told = ['-stats', str(stats)] if stats else []
+        with tempfile.TemporaryDirectory() as folder:
+            if system == 'emu': shutil.copytree(self.cache, folder, dirs_exist_ok=True)
+            with Watched([*program, *self.guest, '-append', append, *told], {'EMU_CACHE': folder}) as machine: yield machine
+
+    def once(self, system: str, stats: Path | None) -> tuple[Run, dict[str, str]]:
+        """Seconds to each marker, to the end, and of CPU time; what the checks said."""
+        with self.started(system, 'console=ttyS0 end=poweroff', stats) as machine:
+            run = {marker: machine.wait_for(marker.encode(), self.timeout)[0] for marker in MARKERS}
+            run['CPU'] = machine.cpu_seconds()
+            machine.finish(30)
+            run['end'] = time.perf_counter() - machine.start
+            text = machine.output.decode(errors='replace')
+        return run, {name: found[1].strip() for name in CHECKS if (found := re.search(rf'^check {name}: (.*)', text, re.MULTILINE))}
+
+    def idle(self, system: str, seconds: float) -> float:
+        """The share of one core used at the shell's prompt."""
+        with self.started(system, 'console=ttyS0') as machine:
+            machine.wait_for(PROMPT, self.timeout)
+            time.sleep(SETTLE)
+            before = machine.cpu_seconds()
+            time.sleep(seconds)
+            return (machine.cpu_seconds() - before) / seconds
+
+
+def setup(cache: Path) -> float:
+    """Seconds that `emu setup` takes."""
+    start = time.perf_counter()
+    subprocess.run([*EMU, 'setup'], cwd=ROOT, check=True, env={**os.environ, 'EMU_CACHE': str(cache)})
+    return time.perf_counter() - start
+
+
+def table(runs: dict[str, list[Run]]) -> str:
+    """Every run's seconds, and the medians."""
+    columns = (*MARKERS, 'end', 'CPU')
+    lines = [f'| run | {" | ".join(columns)} |\n| --- |{" ---: |" * len(columns)}\n']
+    for system, each in runs.items():
+        for n, run in enumerate(each, 1): lines.append(f'| {system} {n} | {" | ".join(f"{run[c]:.2f}" for c in columns)} |\n')
+        if each: lines.append(f'| **{system}, median** | {" | ".join(f"**{median(each, c):.2f}**" for c in columns)} |\n')
+    return ''.join(lines)
+
+
+def median(runs: list[Run], column: str) -> float:
+    return statistics.median(run[column] for run in runs)
+
+
+def breakdown(stats: dict[str, dict]) -> str:
+    """Where emu's time went, and the cache's totals, of its median run's stats."""
+    total = stats['time'].get('total', 0)
+    lines = [f'| {name} | {value:.2f} | {value / total:.0%} |\n' for name, value in stats['time'].items() if isinstance(value, (int, float)) and total]
+    kept = [f'| {part}.{name} | {value:,.4g} | |\n' for part in ('guest', 'cache') for name, value in stats[part].items() if isinstance(value, (int, float))]
+    return f'| time | s | share |\n| --- | ---: | ---: |\n{"".join(lines)}\n| count | | |\n| --- | ---: | --- |\n{"".join(kept)}'
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    arguments.add_argument('--repeat', type=int, default=3, help='boots of each (default 3)')
+    arguments.add_argument('--flavour', choices=('686', '686-pae'), default='686')
+    arguments.add_argument('--memory', type=int, default=256, help='megabytes (default 256)')
+    arguments.add_argument('--systems', default='emu,QEMU', help='emu, QEMU or both (the default)')
+    arguments.add_argument('--timeout', type=float, default=300, help='seconds to wait for a marker (default 300)')
+    arguments.add_argument('--idle', type=float, default=30, help='seconds to watch the idle guest; 0: not at all (default 30)')
+    arguments.add_argument('--cache', type=Path, help='where `emu setup` was done before (default: done anew, and timed)')
+    arguments.add_argument('--out', type=Path, default=REPORTS, help='where the report goes')
+    given = arguments.parse_args()
+    systems = given.systems.split(',')
+    runs: dict[str, list[Run]] = {system: [] for system in systems}
+    checks: dict[str, dict[str, str]] = {}
+    lines = [f'# Boot time\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'
+             f'Debian kernel {given.flavour}, {given.memory} MB; seconds from the start of the process.\n']
+    with tempfile.TemporaryDirectory() as temporary:
+        cache, stats = given.cache or Path(temporary, 'cache'), Path(temporary, 'stats.json')
+        cache.mkdir(exist_ok=True)
+        took = setup(cache) if 'emu' in systems else 0
+        boot = Boot(given.flavour, given.memory, given.timeout, cache)
+        try:
+            for system in tqdm(systems * given.repeat, unit='boot', disable=None):
+                run, said = boot.once(system, stats if system == 'emu' else None)
+                runs[system].append(run)
+                if checks.setdefault(system, said) != said: raise Failure(f'the checks say {said}, said {checks[system]} before')
+            idle = {system: boot.idle(system, given.idle) for system in systems} if given.idle else {}
+        except Failure as failure:
+            print(f'{system}: {failure}', file=sys.stderr)
+            return 1
+        lines.append(table(runs))
+        if 'emu' in systems and 'QEMU' in systems:
+            ratio = median(runs['emu'], MARKERS[-1]) / median(runs['QEMU'], MARKERS[-1])
+            agree = 'agree' if checks['emu'] == checks['QEMU'] else f'DIFFER: {checks}'
+            lines.append(f'emu : QEMU, medians to {MARKERS[-1]}: **{ratio:.2f}**. The checks {agree}.\n')
+        if 'emu' in systems: lines.append(f'`emu setup` before: {took:.1f} s{" (in a cache given)" if given.cache else ", from nothing"}.\n')
+        if idle: lines.append(f'Idle at the prompt over {given.idle:g} s: {", ".join(f"{system} {share:.1%} of a core" for system, share in idle.items())}.\n')
+        if stats.exists(): lines.append(f"## Where emu's time goes (last run)\n\n{breakdown(json.loads(stats.read_text()))}")
+    report = '\n'.join(lines)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / 'boot.md').write_text(report)
+    print(report)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

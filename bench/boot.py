@@ -1,7 +1,8 @@
 """How long Debian's kernel takes to boot to the last line of its checks, under emu and under QEMU (TCG) in turn: bench/reports/boot.md.
 
-emu runs from a cache directory that holds what `emu setup` makes and nothing else, a fresh copy for each run:
-nothing of the guest is kept. Also: how long setup takes, where emu's time goes (its --stats), and the CPU time of a guest that is idle at its prompt. Times are from the start of the process.
+emu runs from a cache directory that holds what `emu setup` makes and nothing else, a fresh copy for each run: nothing of the guest is kept.
+Also: how long setup takes, where emu's time goes (its --stats), and the CPU time of a guest that is idle at its prompt.
+Times are from the start of the process.
 """
 import argparse
 import json
@@ -30,16 +31,16 @@ Run = dict[str, float]
 class Boot:
     """The guest and how each system is told to run it; a marker that takes longer than `timeout` is a failure."""
 
-    def __init__(self, flavour: str, memory: int, timeout: float, cache: Path):
+    def __init__(self, flavour: str, memory: int, engine: str, timeout: float, cache: Path):
         folder = Path(subprocess.run([*EMU, 'guest', 'get', 'linux'], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
         kernel, initrd = folder / f'vmlinuz-{flavour}', folder / f'initramfs-{flavour}-tiny.gz'
         self.guest = ['-m', str(memory), '-nographic', '-no-reboot', '-kernel', str(kernel), '-initrd', str(initrd)]
-        self.timeout, self.cache = timeout, cache
+        self.engine, self.timeout, self.cache = engine, timeout, cache
 
     @contextmanager
     def started(self, system: str, append: str, stats: Path | None = None) -> Iterator[Watched]:
         """A machine that boots, for the length of a `with`."""
-        program = [*EMU, 'run', '-serial', 'stdio'] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2']
+        program = [*EMU, 'run', '-serial', 'stdio', '-engine', self.engine] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2']
         told = ['-stats', str(stats)] if stats else []
         with tempfile.TemporaryDirectory() as folder:
             if system == 'emu': shutil.copytree(self.cache, folder, dirs_exist_ok=True)
@@ -99,6 +100,7 @@ def main() -> int:
     arguments.add_argument('--repeat', type=int, default=3, help='boots of each (default 3)')
     arguments.add_argument('--flavour', choices=('686', '686-pae'), default='686')
     arguments.add_argument('--memory', type=int, default=256, help='megabytes (default 256)')
+    arguments.add_argument('--engine', default='optimise', choices=('interpreter', 'stencils', 'optimise'), help='highest engine of emu (default: all)')
     arguments.add_argument('--systems', default='emu,QEMU', help='emu, QEMU or both (the default)')
     arguments.add_argument('--timeout', type=float, default=300, help='seconds to wait for a marker (default 300)')
     arguments.add_argument('--idle', type=float, default=30, help='seconds to watch the idle guest; 0: not at all (default 30)')
@@ -109,12 +111,12 @@ def main() -> int:
     runs: dict[str, list[Run]] = {system: [] for system in systems}
     checks: dict[str, dict[str, str]] = {}
     lines = [f'# Boot time\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'
-             f'Debian kernel {given.flavour}, {given.memory} MB; seconds from the start of the process.\n']
+             f'Debian kernel {given.flavour}, {given.memory} MB, engine {given.engine}; seconds from the start of the process.\n']
     with tempfile.TemporaryDirectory() as temporary:
         cache, stats = given.cache or Path(temporary, 'cache'), Path(temporary, 'stats.json')
         cache.mkdir(exist_ok=True)
         took = setup(cache) if 'emu' in systems else 0
-        boot = Boot(given.flavour, given.memory, given.timeout, cache)
+        boot = Boot(given.flavour, given.memory, given.engine, given.timeout, cache)
         try:
             for system in tqdm(systems * given.repeat, unit='boot', disable=None):
                 run, said = boot.once(system, stats if system == 'emu' else None)

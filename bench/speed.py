@@ -34,7 +34,7 @@ CFLAGS = ('-m32 -O2 -march=i686 -mno-sse -mno-mmx -mfpmath=387 -ffreestanding -f
           '-fcf-protection=none -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror').split()
 SHARED = ('bench.c', 'integer.c', 'bytecode.c', 'strings.c', 'x87.c', 'code.S')
 DEBUG_EXIT, ENDED = 0xf4, 0x10 * 2 + 1
-TIMEOUT = 300  # seconds for one kernel
+TIMEOUT = 120  # seconds for one kernel
 
 
 @dataclass

@@ -48,6 +48,7 @@ class Cpu:
         self.state = m = State(self)
         self.slice = 0
         self.error: BaseException | None = None
+        self.at_once = False  # optimise every block when it is first translated, in this process: for tests
         self.jobs: dict[Future[bytes | None], Blob] = {}
         self.spent = {'translating': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
@@ -259,7 +260,7 @@ class Cpu:
             self.set_index(key, self.cache.memory.base + found.place)  # another block had taken its place
         else:
             counter = self.counter(key) if self.engine == 'optimise' else None
-            blob = self.translator.translate(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT else None
+            blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT else None
             if blob is None:
                 self.index[slot_of(key)] = key[0], key[1] | key[2] << 32, 0, 0
                 self.never[key[0] >> 6].append(key)
@@ -280,8 +281,11 @@ class Cpu:
         assert self.cache
         m = self.state
         p = self.host_address()
-        blob = self.cache.blobs.get((p, m.eip, m.mode)) if p else None
-        if blob is None or blob in self.jobs.values() or len(self.jobs) >= QUEUE:
+        blob = self.cache.blobs[p, m.eip, m.mode]
+        assert blob.counter is not None
+        full = len(self.jobs) >= QUEUE
+        ctypes.c_int32.from_address(m.address + blob.counter).value = WARM if full else 1 << 30  # ask again later, or not
+        if full or blob in self.blocks:
             return
         block, _ = self.translator.block(p, 4096 - (p & 4095), m.mode & 1)
         if sum(d.length for d in block) == blob.length:
@@ -304,6 +308,14 @@ class Cpu:
         a = (m.base[CS] + m.eip) & 0xffffffff
         n = (a >> 12 & 1023) + (m.user << 10)
         return m.tlb_addend[n] + a if m.tlb_read[n] == a & 0xfffff000 else 0
+
+    def translation(self, key: Key, room: int, counter: int | None) -> Blob | None:
+        """A new translation of a block: of stencils, or optimised where everything is to be at once."""
+        if self.at_once:
+            block, _ = self.translator.block(key[0], room, key[2] & 1)
+            if block and (obj := optimise.compile_block(block, key[1], key[2])):
+                return optimise.blob(obj, block, key, self.translator)
+        return self.translator.translate(key, room, counter)
 
     def mark_code(self, p: int, n: int) -> None:
         """Guest bytes that a translation was made of: stores to them must be seen."""

@@ -15,7 +15,7 @@ from emu.isa.state import CS, LDTR, TR, State
 from emu.mem.memory import Memory
 from tests.oracle.host import CODE, DATA, LDT, TIMEOUT, WINDOW, descriptor
 
-ENGINES = ('eager', 'interpreter')
+ENGINES = ('eager', 'interpreter', 'stencils', 'optimise')
 
 TABLES = 0x3e0000  # physical and linear address of all that the processor reads by itself
 DIRECTORY, PAGE_TABLE, GDT, LOCAL, IDT, TSS, HANDLERS, STACK = (TABLES + n * 0x1000 for n in range(8))
@@ -72,7 +72,8 @@ class Guest:
         self.memory.map_ram(0xa0000, 0x60000)
         self.cpu = Cpu(self.memory, Bus(), engine=engine, clock=lambda: 0)
         self.m = self.cpu.state
-        if engine == 'stencils': self.m.threshold = 1  # every block is translated at once
+        if engine in ('stencils', 'optimise'): self.m.threshold = 1  # every block is translated at its first execution
+        self.cpu.at_once = engine == 'optimise'
 
     def go(self) -> None:
         """Runs until HLT, shutdown or the end of our patience."""

@@ -1,6 +1,6 @@
 """Shifts and rotates (SDM 1, 7.3.6; SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD in SDM 2). The count is taken modulo 32.
 
-Undefined flags as an AMD EPYC has them: OF follows the rule of a count of 1 for all counts, bits shifted in from outside count as 0 in CF; AF, which it sets, is 0 here.
+Undefined flags as an AMD EPYC has them: OF follows the rule for a count of 1, CF is 0 beyond the width; but AF, which it sets, is 0 here.
 16-bit SHLD and SHRD by more than 16 go on with the source a second time. A count of 0 changes no flag, but a memory operand must still be writable.
 """
 from emu.isa.flags import carry, flags_result, set_carry_overflow

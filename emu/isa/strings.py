@@ -107,9 +107,15 @@ def length_of_two(m, seg, amask, w):
     return length(m, amask, w, a if a < b else b)
 
 
+def permitted(m, seg, offset, size, need):
+    """Whether the segment lets all of it be accessed."""
+    if m.reach[seg] & need: return 1
+    return allowed(m, seg, offset, size, need)
+
+
 def readable(m, seg, amask, n, size):
     """The host address of size bytes that register n points to, inside one page; 0 where they have to be read one by one."""
-    if m.eflags & DF or allowed(m, seg, at(m, n, amask), size, READ) == 0: return 0
+    if m.eflags & DF or permitted(m, seg, at(m, n, amask), size, READ) == 0: return 0
     a = (m.base[seg] + at(m, n, amask)) & 0xffffffff
     k = ((a >> 12) & 1023) + (m.user << 10)
     if (a & 4095) + size > 4096: return 0
@@ -119,7 +125,7 @@ def readable(m, seg, amask, n, size):
 
 def writable(m, amask, size):
     """The host address of size bytes at ES:DI, inside one page; 0 where they have to be written one by one."""
-    if m.eflags & DF or allowed(m, ES, at(m, DI, amask), size, WRITE) == 0: return 0
+    if m.eflags & DF or permitted(m, ES, at(m, DI, amask), size, WRITE) == 0: return 0
     a = (m.base[ES] + at(m, DI, amask)) & 0xffffffff
     k = ((a >> 12) & 1023) + (m.user << 10)
     if (a & 4095) + size > 4096: return 0

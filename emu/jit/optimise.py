@@ -12,7 +12,7 @@ from emu.isa.texts import TEXTS
 from emu.jit import build
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Machine, Record, Slot, Value, Word, known
-from emu.jit.patch import Decoded, Translator, link_rel, read_object, signed
+from emu.jit.patch import Decoded, Translator, branch_target, link_rel, read_object
 from emu.jit.stencils import FLAT, TAIL, Stencil, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
 
@@ -98,7 +98,7 @@ class Block(Stencil):
     # --- what differs from a stencil ---------------------------------------------------------------------------------------------
 
     def go(self, where: str, t0: Value = None, t1: Value = None) -> None:
-        if where == 'TAKEN' and (self.next_eip + signed(self.fields['imm'])) & 0xffffffff == self.eip:
+        if where == 'TAKEN' and branch_target(self.block_of[-1], self.next_eip) == self.eip:
             return self.jump('br label %loop')
         indirect = where == 'INDIRECT'
         self.call_out('LOOKUP' if indirect else where, self.values(), self.load(self.left, 64), t0 if indirect else Word('poison'), 0 if indirect else Word('poison'))
@@ -191,7 +191,7 @@ def blob(obj: bytes, block: list[Decoded], key: Key, translator: Translator) -> 
         if symbol in ('LOOKUP', 'LEAVE'):
             made.exits.append((at, translator.lookup if symbol == 'LOOKUP' else translator.leave))
             continue
-        target = end if symbol == 'NEXT' else (end + signed(block[-1].imm)) & 0xffffffff
+        target = end if symbol == 'NEXT' else branch_target(block[-1], end)
         stub = translator.stub(code, target, 0, 0, made.exits)
         link_rel(code, at, stub)
         if (target ^ eip) & 0xfffff000 == 0:

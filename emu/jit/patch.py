@@ -171,7 +171,7 @@ class Translator:
         links: list[tuple[int, int, int]] = []  # where, target EIP, stub
         exits: list[tuple[int, int]] = [(offset, self.lookup) for offset in indirect]
         last = self.pieces[names[-1]]
-        pending = [(offset, (at + signed(block[-1].imm)) & (0xffffffff if FORMS[block[-1].form].fields['w'] == 32 else 0xffff), LOOK_UP) for offset in taken]
+        pending = [(offset, branch_target(block[-1], at), LOOK_UP) for offset in taken]
         if last.falls:
             code += b'\xe9\0\0\0\0'
             pending.append((len(code) - 4, at, INTERPRET if interpret else LOOK_UP))
@@ -187,7 +187,7 @@ class Translator:
             link_rel(code, offset, cold[n])
         for offset in warm:
             link_rel(code, offset, self.stub(code, eip, len(block), OPTIMISE, exits))
-        blob = Blob(key, code, exits, len(block), (at - eip) & 0xffffffff, 'stencils')
+        blob = Blob(key, code, exits, len(block), (at - eip) & 0xffffffff, 'stencils', counter=counter)
         blob.links = [Link(blob, offset, stub, (p + target - eip, target, mode)) for offset, target, stub in links]
         return blob
 
@@ -234,6 +234,11 @@ class Translator:
 
 def signed(x: int) -> int:
     return x - (1 << 32) if x >> 31 else x
+
+
+def branch_target(d: Decoded, end: int) -> int:
+    """Where a relative jump that ends at EIP `end` leads."""
+    return (end + signed(d.imm)) & (0xffffffff if FORMS[d.form].fields['w'] == 32 else 0xffff)
 
 
 def link_rel(code: bytearray, at: int, target: int) -> None:

@@ -41,6 +41,7 @@ class Blob:
     place: int = -1  # offset in code memory
     generation: 'Generation | None' = None
     uses: int = 0
+    counter: int | None = None  # offset in State of the countdown to its optimisation
 
 
 class Generation:

@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from emu.decoder.decode import Instruction, decode_bytes
 from emu.decoder.table import FORMS, OPCODES, PLAIN, Form
-from emu.isa.operands import IMM, MEM, REG
+from emu.isa.operands import MEM, REG
 from tests.floats import fpu_image, number
 from tests.oracle.host import BASE16, CODE, CODE16, CODE32, DATA16, DATA32, SELECTORS, WINDOW, blank, set_code
 

@@ -11,7 +11,7 @@ import numpy as np
 from emu.cpu import Cpu
 from emu.isa.flags import eflags_image, set_arithmetic_flags
 from emu.isa.segments import set_null, set_reach, set_segment, update_mode
-from emu.isa.state import CS, LDTR, TR, State
+from emu.isa.state import LDTR, TR, State
 from emu.mem.memory import Memory
 from tests.oracle.host import CODE, DATA, LDT, TIMEOUT, WINDOW, descriptor
 

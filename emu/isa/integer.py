@@ -3,8 +3,20 @@
 Undefined flags: MUL and IMUL keep SF ZF AF PF, as an AMD EPYC does; AND, OR, XOR and TEST clear AF; DIV and IDIV keep all.
 Elsewhere: shifts.py, bits.py, bcd.py, strings.py, control.py (jumps); segment registers and PUSHF in segments.py and interrupts.py.
 """
-from emu.isa.flags import (DF, OF, arithmetic_flags, carry, condition, flags_arithmetic, flags_keep_carry, flags_logic, set_arithmetic_flags, set_carry,
-                           set_carry_overflow, set_zero)
+from emu.isa.flags import (
+    DF,
+    OF,
+    arithmetic_flags,
+    carry,
+    condition,
+    flags_arithmetic,
+    flags_keep_carry,
+    flags_logic,
+    set_arithmetic_flags,
+    set_carry,
+    set_carry_overflow,
+    set_zero,
+)
 from emu.isa.language import BR, DE, GP, Fault, mask, outlined, sdiv, signed, smod, udiv, umod
 from emu.isa.language import UD as INVALID
 from emu.isa.operands import REG, address, drop, dst, dst_for_write, get_reg, push, put_reg, set_dst, set_esp, set_src, src, top

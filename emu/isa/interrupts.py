@@ -8,8 +8,24 @@ from emu.isa.flags import AC, IF, NT, RF, TF, VM, eflags_image, overflow
 from emu.isa.language import DB, DF, GP, NP, TS, Fault, attempt, outlined
 from emu.isa.operands import drop, one_more, push, set_esp, stop, top
 from emu.isa.privilege import changeable, iopl, look_up, set_flags
-from emu.isa.segments import (CODE, CONFORMING, TASK_GATE, accessed, descriptor, dpl_of, error_code, limit_of, present, set_code, set_null, set_real,
-                              set_segment, stack_descriptor, type_of, update_mode)
+from emu.isa.segments import (
+    CODE,
+    CONFORMING,
+    TASK_GATE,
+    accessed,
+    descriptor,
+    dpl_of,
+    error_code,
+    limit_of,
+    present,
+    set_code,
+    set_null,
+    set_real,
+    set_segment,
+    stack_descriptor,
+    type_of,
+    update_mode,
+)
 from emu.isa.state import CS, DS, ES, FS, GS, SS, TR
 from emu.isa.tasks import ALL_FLAGS, CALL, RETURN, WIDE, field16, inner_sp, inner_ss, switch_task
 from emu.isa.transfers import enter_real, gate_offset, gate_selector, push_on, return_to, stack_item

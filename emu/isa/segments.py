@@ -5,7 +5,8 @@ whole segment needs no check, `m.mode` is the key that translations are looked u
 in protected mode stay ("unreal mode").
 """
 from emu.isa.flags import VM, ZF, arithmetic_flags, set_arithmetic_flags
-from emu.isa.language import GP, NP, SS as STACK_FAULT, UD, Fault, outlined
+from emu.isa.language import GP, NP, UD, Fault, outlined
+from emu.isa.language import SS as STACK_FAULT
 from emu.isa.operands import address, drop, dst, one_more, push, put_reg, set_dst, src, top
 from emu.isa.privilege import protected_only, supervisor
 from emu.isa.state import CS, DS, ES, GS, LDTR, SS, TR

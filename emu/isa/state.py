@@ -5,7 +5,8 @@ The eager engine's machine `m` is a `State`; compiled code gets its address. Off
 """
 import ctypes
 import mmap
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)  # indexes of selector, base, limit, access and reach
 TLB_ENTRIES = 1024  # for each of the two TLBs: supervisor's, then user's
@@ -104,7 +105,8 @@ TLB_BASE = 4096
 COUNTERS_BASE = TLB_BASE + 2 * TLB_ENTRIES * 16
 
 
-class Field(NamedTuple):
+@dataclass(frozen=True)
+class Field:
     """Where a field lies: offset and stride in bytes, width in bits, number of elements."""
 
     offset: int

@@ -7,8 +7,28 @@ from emu.isa.flags import NT, VM, eflags_image
 from emu.isa.language import GP, NP, TS, Fault, attempt, outlined
 from emu.isa.operands import put_reg, stop
 from emu.isa.privilege import IO_MAP, set_flags
-from emu.isa.segments import (BUSY, CODE, CONFORMING, TASK_SWITCHED, TSS16, base_of, data_descriptor, descriptor, dpl_of, error_code, limit_of, load_ldt,
-                              place, present, set_null, set_real, set_segment, stack_descriptor, type_of, update_mode)
+from emu.isa.segments import (
+    BUSY,
+    CODE,
+    CONFORMING,
+    TASK_SWITCHED,
+    TSS16,
+    base_of,
+    data_descriptor,
+    descriptor,
+    dpl_of,
+    error_code,
+    limit_of,
+    load_ldt,
+    place,
+    present,
+    set_null,
+    set_real,
+    set_segment,
+    stack_descriptor,
+    type_of,
+    update_mode,
+)
 from emu.isa.state import CS, DS, ES, FS, GS, LDTR, SS, TR
 from emu.mem.access import read, write
 from emu.mem.paging import load_cr3, translate

@@ -2,10 +2,30 @@
 
 All checks come before the stack is written, and registers change last.
 """
-from emu.isa.language import GP, NP, SS as STACK_FAULT, TS, Fault, outlined
+from emu.isa.language import GP, NP, TS, Fault, outlined
+from emu.isa.language import SS as STACK_FAULT
 from emu.isa.operands import address, set_esp
-from emu.isa.segments import (CODE, CONFORMING, TASK_GATE, TSS16, TSS32, accessed, base_of, descriptor, dpl_of, drop_inner, error_code, limit_of, present,
-                              set_code, set_real, set_segment, stack_descriptor, type_of, update_mode)
+from emu.isa.segments import (
+    CODE,
+    CONFORMING,
+    TASK_GATE,
+    TSS16,
+    TSS32,
+    accessed,
+    base_of,
+    descriptor,
+    dpl_of,
+    drop_inner,
+    error_code,
+    limit_of,
+    present,
+    set_code,
+    set_real,
+    set_segment,
+    stack_descriptor,
+    type_of,
+    update_mode,
+)
 from emu.isa.state import CS, DS, ES, FS, GS, SS
 from emu.isa.tasks import CALL, JUMP, inner_sp, inner_ss, switch_task
 from emu.mem.access import load, store, write

@@ -4,6 +4,8 @@ Handlers end in a jump to `next`, which finds the record of the next instruction
 or a used-up budget returns to `run`. Nothing of Python runs for an instruction but the devices' callbacks.
 All of them pass (State, record) with preserve_nonecc, so nothing is saved between instructions.
 """
+from typing import Any, Callable
+
 from emu.decoder.table import FORMS, Form
 from emu.isa import x87_lower
 from emu.isa.interrupts import handle_fault, take_interrupt
@@ -17,7 +19,7 @@ from emu.mem.paging import flush_tlb, translate, write_protect
 HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
 TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %budget, i64 %t0, i64 %t1'  # the signature of all translations
-EXPORTS = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
+EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
            'write_protect': write_protect, 'decode_at': fetch.decode_at}  # outlined texts that Python calls
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 

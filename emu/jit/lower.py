@@ -240,7 +240,7 @@ class Lower:
         assert len(names) == len(args), f'{text.__name__} takes {names}'
         self.env = {n: self.as_record(v) if n == 'i' else v for n, v in zip(names, args)}
         self.ret = SimpleNamespace(exit=self.new(), slot=None, constant=None, depth=self.depth)
-        self.globals, self.text = text.__globals__, text  # type: ignore[attr-defined]
+        self.globals, self.text = text.__globals__, text
         self.block(tree(text).body)
         ret = self.ret
         self.label(ret.exit)
@@ -434,7 +434,7 @@ class Lower:
                 assert v is not None, f'{self.text and self.text.__name__}: nothing to assign to {name}'
                 slot = self.env.get(name)
                 if not isinstance(slot, Slot):
-                    if self.depth == self.ret.depth or (known(v) and name in assigned_once(self.text)):  # type: ignore[arg-type]
+                    if self.depth == self.ret.depth or (known(v) and name in assigned_once(self.text)):
                         self.env[name] = v  # straight-line code is SSA as it stands; `spill` gives a slot before a branch
                         return
                     slot = self.env[name] = self.slot()

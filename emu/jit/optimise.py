@@ -17,6 +17,7 @@ from emu.jit.stencils import FLAT, TAIL, Stencil, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
 
 FLAG_WORDS = ('result', 'carries')
+OPERANDS = ('imm', 'disp', 'amask', 'imm2', 'base', 'index', 'scale', 'seg', 'dst', 'src', 'rep', 'lock')
 SYMBOLS = ('TAKEN', 'NEXT', 'LOOKUP', 'LEAVE')
 
 
@@ -38,7 +39,8 @@ class Block(Stencil):
             enter.append(f'  {slot}.at = getelementptr i8, ptr %m, i64 {build_offset(name)}\n  {slot}.in = load i64, ptr {slot}.at\n  store i64 {slot}.in, ptr {slot}')
         enter.append(f'  store i64 %budget, ptr {self.left}')
         self.ir = (HEAD + x87() + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in SYMBOLS)
-                   + f'define preserve_nonecc void @block({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n' + '\n'.join(self.slots + locals_ + enter + self.lines) + '\n}\n' + TAIL)
+                   + f'define preserve_nonecc void @block({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n'
+                   + '\n'.join(self.slots + locals_ + enter + self.lines) + '\n}\n' + TAIL)
 
     def start(self, block: list[Decoded], eip: int, mode: int) -> None:
         from emu.jit.lower import Lower, Program
@@ -73,8 +75,7 @@ class Block(Stencil):
 
     def instruction(self, n: int, d: Decoded) -> None:
         form = FORMS[d.form]
-        self.fields = {k: int(v) for k, v in form.fields.items()} | {k: getattr(d, k) for k in ('imm', 'disp', 'amask', 'imm2', 'base', 'index', 'scale', 'seg', 'dst', 'src', 'rep', 'lock')}
-        self.fields['len'] = d.length
+        self.fields = {k: int(v) for k, v in form.fields.items()} | {k: getattr(d, k) for k in OPERANDS} | {'len': d.length}
         self.now, self.snapshot, self.text_name = n, self.values() if n else self.snapshot, form.text
         self.next_eip = (self.eip + sum(x.length for x in self.block_of[:n + 1])) & 0xffffffff
         self.inline(TEXTS[form.text], [Machine('%m'), Record('')])
@@ -170,7 +171,7 @@ def build_offset(name: str) -> int:
 def compile_block(block: list[Decoded], eip: int, mode: int) -> bytes | None:
     """The object file of a block; None where it cannot be had. Runs in a worker process."""
     try:
-        return build.compile_module(Block([Decoded(*d) for d in block], eip, mode).ir, 'small')
+        return build.compile_module(Block(block, eip, mode).ir, 'small')
     except (Unsuitable, RuntimeError):
         return None
 

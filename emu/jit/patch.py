@@ -6,13 +6,14 @@ to the other translation; all others go through LOOKUP. A form without a stencil
 """
 import bisect
 import struct
+from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
-from emu.isa.operands import MEM, REG
-from emu.isa.state import DS, FS, GS
-from emu.jit.stencils import FIXED, HOLES, TARGETS, Kind
+from emu.isa.operands import REG
+from emu.isa.state import FS, GS
+from emu.jit.stencils import FIXED, HOLES, Kind
 from emu.tcache.cache import Blob, Key, Link
 
 LONGEST = 64  # instructions in a block
@@ -31,7 +32,8 @@ class Piece(NamedTuple):
     kind: Kind | None
 
 
-class Decoded(NamedTuple):
+@dataclass(frozen=True)
+class Decoded:
     """A record's fields that a translator needs."""
 
     form: int
@@ -83,7 +85,7 @@ def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind 
     falls = any(target == 'NEXT' for _, target in jumps)
     if (len(code) - 4, 'NEXT') in jumps and code[-5] == 0xe9:
         code, jumps = code[:-5], [j for j in jumps if j != (len(code) - 4, 'NEXT')]
-    for offset, kind_number, symbol, _ in relocations:
+    for _, kind_number, symbol, _ in relocations:
         assert kind_number in (FORMATS if symbol in VALUES else (2, 4)), f'a relocation of type {kind_number} for {symbol}'
     return Piece(code, values, jumps, falls, kind)
 

@@ -19,6 +19,7 @@ from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.mem.access import linear
 
+FLAG_WORDS = frozenset(('result', 'carries'))
 HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'why', 'counter')
 TARGETS = ('NEXT', 'TAKEN', 'INDIRECT', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
@@ -50,7 +51,7 @@ class Stencil(Lower):
             raise Unsuitable(f'{name} always leaves')
         begin = [f'  {s} = alloca i64\n  {s}.in = zext i32 %{r} to i64\n  store i64 {s}.in, ptr {s}' for s, r in zip(self.registers, REGISTERS)]
         miss = f'miss:\n  musttail call preserve_nonecc void @MISS({PLAIN})\n  ret void\n'
-        self.ir = (f'define preserve_nonecc void @"{name}"({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n' + '\n'.join(self.slots + begin + self.lines)
+        self.ir: str = (f'define preserve_nonecc void @"{name}"({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n' + '\n'.join(self.slots + begin + self.lines)
                    + f'\n{miss if self.leaves else ""}}}\n')
 
     def go(self, where: str, t0: Value = None, t1: Value = None) -> None:
@@ -297,7 +298,7 @@ def modules() -> tuple[list[str], str]:
     """The IR of all stencils, and their kinds as JSON."""
     stencils = list(all_stencils())
     pieces = [''.join(s.ir for s in stencils[n::MODULES]) for n in range(MODULES)]
-    kinds = {s.name: (s.reads_flags, s.kills == {'result', 'carries'}, s.leaves, sorted(s.asked), s.source_width) for s in stencils}
+    kinds = {s.name: (s.reads_flags, s.kills == FLAG_WORDS, s.leaves, sorted(s.asked), s.source_width) for s in stencils}
     return [head() + (FRAME if n == 0 else '') + piece + TAIL for n, piece in enumerate(pieces)], json.dumps(kinds)
 
 

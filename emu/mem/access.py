@@ -2,7 +2,8 @@
 
 The inline part is what translations contain; everything outlined is the interpreter's. emu/mem/paging.py walks the tables.
 """
-from emu.isa.language import GP, SS as STACK_FAULT, Fault, code_written, host_load, host_store, mmio_read, mmio_write, outlined
+from emu.isa.language import GP, Fault, code_written, host_load, host_store, mmio_read, mmio_write, outlined
+from emu.isa.language import SS as STACK_FAULT
 from emu.isa.state import PAGE_READ, PAGE_WRITE, SS
 from emu.mem.paging import translate
 

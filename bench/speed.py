@@ -185,7 +185,7 @@ def main() -> int:
     good = compared(found, kernels)
     given.out.mkdir(parents=True, exist_ok=True)
     report = (f'# Speed of guest kernels\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'
-              f'Medians of {given.repeat} runs; more than 1 in the last columns is faster than QEMU. Checksums {"agree" if good else "DIFFER"}.\n\n'
+              f'Medians of {given.repeat} runs; the last columns are speeds, larger is faster. Checksums {"agree" if good else "DIFFER"}.\n\n'
               f'{table(found, kernels)}\n![plot](speed.png)\n\n{profile(found, kernels)}')
     (given.out / 'speed.md').write_text(report)
     plot(found, kernels, given.out / 'speed.png')

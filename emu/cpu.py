@@ -5,8 +5,7 @@ back for ports, devices' memory and writes to code; a callback that fails is rec
 """
 import ctypes
 import time
-from collections import defaultdict
-from concurrent.futures import Future
+from collections import defaultdict, deque
 from typing import Any, Callable
 
 import numpy as np
@@ -20,14 +19,14 @@ from emu.isa.reset import reset
 from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, dispatch, eager, fetch, optimise
 from emu.jit.lower import CALLBACKS
-from emu.jit.patch import Decoded, Translator
+from emu.jit.patch import LONGEST, Decoded, Translator
 from emu.mem.memory import Memory
 from emu.tcache.cache import Blob, Key, TranslationCache
 from emu.tcache.memory import CodeMemory
 
 HOT = 16  # executions of a block before it is translated
-WARM = 4000  # executions of a translation before it is optimised
-QUEUE = 64  # blocks that may wait for the worker
+WARM = 100_000  # executions of a translation before it is optimised
+QUEUE = 16  # blocks that may wait for the worker
 FLAT = 32  # of the mode key: the stencils take flat segments for granted
 FAULTS = 0  # of m.counts: exceptions delivered (emu/isa/interrupts.py)
 
@@ -49,7 +48,8 @@ class Cpu:
         self.slice = 0
         self.error: BaseException | None = None
         self.at_once = False  # optimise every block when it is first translated, in this process: for tests
-        self.jobs: dict[Future[bytes | None], Blob] = {}
+        self.blocks: dict[Blob, list[Decoded]] = {}  # what the worker has to do
+        self.finished: deque[tuple[Blob, bytes | None]] = deque()  # what the worker is done with
         self.spent = {'translating': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
         memory.code_written = self.code_written
@@ -85,7 +85,7 @@ class Cpu:
             setattr(m, 'call_' + name, ctypes.cast(call, ctypes.c_void_p).value)
         self.c_run, self.c_step = code.function('run', 1), code.function('step', 1)
         self.c_take_interrupt, self.c_handle_fault = code.function('take_interrupt', 2), code.function('handle_fault', 1)
-        self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_at', 4), code.function('write_protect', 2)
+        self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_block', 5), code.function('write_protect', 2)
 
     def start_translating(self, size: int, policy: str) -> None:
         """Code memory with the two ways out of it, the cache, the translator."""
@@ -95,11 +95,11 @@ class Cpu:
             memory.data[place:place + 13] = b'\x49\xba' + code.address(name).to_bytes(8, 'little') + b'\x41\xff\xe2'
         self.cache = TranslationCache(memory, 4096, size, policy, self.set_index, lambda key: int(self.index[slot_of(key), 3]))
         self.translator = Translator(*build.stencils(), self.decode, memory.base, memory.base + 16)
-        self.scratch = np.zeros(record.SIZE // 8, np.int64)
+        self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
+        self.scratch_address = self.scratch.ctypes.data
         self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
         m.threshold = HOT
         self.counters = 0
-        self.blocks: dict[Blob, list[Decoded]] = {}
 
     def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
         """A callback that never raises."""
@@ -181,6 +181,12 @@ class Cpu:
         models.apply(self.state, self.model)
         reset(self.state)
 
+    def close(self) -> None:
+        """Nobody waits for what is still being optimised."""
+        if self.blocks:
+            build.worker().close()
+            build.worker.cache_clear()
+
     def end_slice(self) -> None:
         """The engine returns after the instruction it is at."""
         m = self.state
@@ -225,7 +231,7 @@ class Cpu:
             while why := self.c_run(m.address):
                 if why == 2: self.translate()
                 else: self.warm()
-            if self.jobs: self.collect()
+            if self.finished: self.collect()
         done = budget - m.budget - m.deferred
         m.retired += done
         self.slice = m.budget = m.deferred = 0
@@ -235,10 +241,10 @@ class Cpu:
 
     # --- translating ------------------------------------------------------------------------------------------------------------
 
-    def decode(self, p: int, room: int, code32: int) -> bytes | None:
-        """The record of the instruction at host address p, or None if it goes on beyond `room` bytes. `code32` is the current mode's."""
-        length = self.c_decode(self.state.address, self.scratch.ctypes.data, p, room)
-        return self.scratch.tobytes() if length else None
+    def decode(self, p: int, room: int) -> bytes:
+        """The records of the basic block at host address p, as the current mode decodes it."""
+        n = self.c_decode(self.state.address, self.scratch_address, p, room, LONGEST)
+        return ctypes.string_at(self.scratch_address, n * record.SIZE)
 
     def set_index(self, key: Key, address: int) -> None:
         """Enters a translation into the index that compiled code reads; address 0: removes it."""
@@ -283,22 +289,22 @@ class Cpu:
         p = self.host_address()
         blob = self.cache.blobs[p, m.eip, m.mode]
         assert blob.counter is not None
-        full = len(self.jobs) >= QUEUE
+        full = len(self.blocks) >= QUEUE
         ctypes.c_int32.from_address(m.address + blob.counter).value = WARM if full else 1 << 30  # ask again later, or not
         if full or blob in self.blocks:
             return
-        block, _ = self.translator.block(p, 4096 - (p & 4095), m.mode & 1)
+        block, _ = self.translator.block(p, 4096 - (p & 4095))
         if sum(d.length for d in block) == blob.length:
-            self.jobs[build.worker().submit(optimise.compile_block, block, m.eip, m.mode)] = blob
             self.blocks[blob] = block
+            job = build.worker().submit(optimise.compile_block, block, m.eip, m.mode)
+            job.add_done_callback(lambda job: None if job.cancelled() else self.finished.append((blob, job.result())))
 
     def collect(self) -> None:
         """Takes in what the worker has finished, unless the guest's bytes changed meanwhile."""
         assert self.cache
-        for job in [j for j in self.jobs if j.done()]:
-            old = self.jobs.pop(job)
+        while self.finished:
+            old, obj = self.finished.popleft()
             block = self.blocks.pop(old)
-            obj = job.result()
             if obj and self.cache.blobs.get(old.key) is old and (new := optimise.blob(obj, block, old.key, self.translator)):
                 self.cache.add(new)
 
@@ -312,7 +318,7 @@ class Cpu:
     def translation(self, key: Key, room: int, counter: int | None) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
         if self.at_once:
-            block, _ = self.translator.block(key[0], room, key[2] & 1)
+            block, _ = self.translator.block(key[0], room)
             if block and (obj := optimise.compile_block(block, key[1], key[2])):
                 return optimise.blob(obj, block, key, self.translator)
         return self.translator.translate(key, room, counter)

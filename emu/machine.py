@@ -89,6 +89,7 @@ class Machine:
         """Runs until the guest, the user or an error ends it; the exit code."""
         while self.code is None and not self.line.quit:
             self.step()
+        self.cpu.close()
         if self.options.stats:
             stats.report(self.stats(), self.options.stats)
         return self.code or 0

@@ -8,6 +8,8 @@ emu/isa/x87_exact.py has the same primitives in Python, and says what each does.
 The rules: a slot that the instruction does not write, because of an unmasked exception, keeps its number; PUSHED in the result says that
 there was a second number. The host's x87 stack is empty before and after, its exceptions clear, its control word as it was.
 """
+from typing import Iterable
+
 from emu.isa.state import FIELDS
 
 PUSHED = 0x800  # an odd TOP, where two registers were in use before
@@ -126,6 +128,6 @@ def function(name: str, arguments: list[str], instructions: str) -> str:
     return f'define internal i64 @{name}(ptr %s{params}) nounwind {{\n{body}  ret i64 %status\n}}\n'
 
 
-def functions() -> str:
-    """The IR of all primitives."""
-    return ''.join(function(name, arguments.split(), instructions) for name, (arguments, instructions) in PRIMITIVES.items())
+def functions(names: Iterable[str] = PRIMITIVES) -> str:
+    """The IR of primitives."""
+    return ''.join(function(name, PRIMITIVES[name][0].split(), PRIMITIVES[name][1]) for name in sorted(names))

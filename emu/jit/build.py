@@ -4,20 +4,20 @@ LLVM runs in child processes only: its fatal errors abort. The key covers our so
 """
 import ctypes
 import hashlib
-import multiprocessing
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterable
+from typing import TYPE_CHECKING, Callable, Iterator
 
 import llvmlite
 import llvmlite.binding as llvm
 from tqdm import tqdm
 
 from emu import cache as store
+from emu.errors import EmuError
+from emu.jit.workers import Workers
 
 if TYPE_CHECKING:
     from emu.jit.stencils import Kind
@@ -70,17 +70,21 @@ def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: st
     return objects, text
 
 
-def in_parallel(sources: list[str], codemodel: str) -> Iterable[bytes]:
+def in_parallel(sources: list[str], codemodel: str) -> Iterator[bytes]:
     """Compiles modules in as many processes as there are cores."""
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        yield from pool.map(compile_module, sources, [codemodel] * len(sources))
+    workers = Workers(os.cpu_count() or 1)
+    for job in [workers.submit(compile_module, ir, codemodel) for ir in sources]:
+        obj = job.result()
+        if obj is None:
+            raise EmuError('LLVM died while it compiled the interpreter; a worker has said why')
+        yield obj
+    workers.close()
 
 
 @cache
-def worker() -> ProcessPoolExecutor:
+def worker() -> Workers:
     """The process that optimises blocks while the guest goes on."""
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn'), initializer=os.nice, initargs=(10,))
+    return Workers(1, nice=10)
 
 
 class Compiled:

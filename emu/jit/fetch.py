@@ -5,11 +5,13 @@ Bytes that are decoded are marked in the code map, so that a store to them empti
 """
 from emu.decoder import record
 from emu.decoder.decode import decode
+from emu.decoder.table import FORMS
 from emu.isa.language import GP, UD, Fault, host_copy, host_load, host_store, outlined
 from emu.isa.state import CS, PAGE_READ
 from emu.mem.paging import mark_code, translate
 
 RECORD_BITS = 16
+ENDS = tuple(int(form.ends != '') for form in FORMS)
 FORM = record.FIELDS['form'].offset
 HANDLER = record.FIELDS['handler'].offset
 
@@ -33,6 +35,23 @@ def current(m):
 @outlined
 def decode_at(m, r, p, n):
     return decode(r, p, n, m.code32)
+
+
+@outlined
+def decode_block(m, r, p, room, count):
+    """Decodes from host address p, which has room bytes to its page's end, to the end of the basic block, at most count instructions; how many.
+
+    Their records go to r on.
+    """
+    n = 0
+    more = 1
+    while more:
+        length = decode_at(m, r + (n << 6), p, room if room < 16 else 16)
+        p = p + length
+        room = room - length
+        if length: n = n + 1
+        more = length != 0 and ENDS[form_of(r + ((n - 1) << 6))] == 0 and room > 0 and n < count
+    return n
 
 
 @outlined

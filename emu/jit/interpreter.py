@@ -20,7 +20,7 @@ HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
 TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %budget, i64 %t0, i64 %t1'  # the signature of all translations
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
-           'write_protect': write_protect, 'decode_at': fetch.decode_at}  # outlined texts that Python calls
+           'write_protect': write_protect, 'decode_block': fetch.decode_block}  # outlined texts that Python calls
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 
 

@@ -6,7 +6,7 @@ where an instruction misses, the state at its start goes to the interpreter. The
 from typing import Any, Callable
 
 from emu.decoder.table import FORMS
-from emu.isa import flags, operands
+from emu.isa import flags, operands, x87_lower
 from emu.isa.language import signed as signed_number
 from emu.isa.texts import TEXTS
 from emu.jit import build
@@ -17,7 +17,6 @@ from emu.jit.stencils import FLAT, TAIL, Stencil, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
 
 FLAG_WORDS = ('result', 'carries')
-OPERANDS = ('imm', 'disp', 'amask', 'imm2', 'base', 'index', 'scale', 'seg', 'dst', 'src', 'rep', 'lock')
 SYMBOLS = ('TAKEN', 'NEXT', 'LOOKUP', 'LEAVE')
 
 
@@ -38,7 +37,7 @@ class Block(Stencil):
         for name, slot in self.flag_slots.items():
             enter.append(f'  {slot}.at = getelementptr i8, ptr %m, i64 {build_offset(name)}\n  {slot}.in = load i64, ptr {slot}.at\n  store i64 {slot}.in, ptr {slot}')
         enter.append(f'  store i64 %budget, ptr {self.left}')
-        self.ir = (HEAD + x87() + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in SYMBOLS)
+        self.ir = (HEAD + x87(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in SYMBOLS)
                    + f'define preserve_nonecc void @block({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n'
                    + '\n'.join(self.slots + locals_ + enter + self.lines) + '\n}\n' + TAIL)
 
@@ -54,6 +53,7 @@ class Block(Stencil):
         self.compared: tuple[Value, Value, int] | None = None
         self.missed: dict[int, list[str]] = {}
         self.text_name = ''
+        self.primitives: set[str] = set()  # of x87
         self.ends_at = (eip + sum(d.length for d in block)) & 0xffffffff
 
     # --- one instruction after the other --------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ class Block(Stencil):
 
     def instruction(self, n: int, d: Decoded) -> None:
         form = FORMS[d.form]
-        self.fields = {k: int(v) for k, v in form.fields.items()} | {k: getattr(d, k) for k in OPERANDS} | {'len': d.length}
+        self.fields = {k: int(v) for k, v in form.fields.items()} | d._asdict() | {'index': d.index_register, 'len': d.length}
         self.now, self.snapshot, self.text_name = n, self.values() if n else self.snapshot, form.text
         self.next_eip = (self.eip + sum(x.length for x in self.block_of[:n + 1])) & 0xffffffff
         self.inline(TEXTS[form.text], [Machine('%m'), Record('')])
@@ -114,6 +114,11 @@ class Block(Stencil):
     def fault(self, vector: Value, code: Value) -> None:
         self.missed[self.now] = self.snapshot
         self.jump(f'br label %miss{self.now}')
+
+    def primitive(self, text: Callable[..., Any], args: list[Value]) -> Value:
+        if text.__name__ in x87_lower.NAMES:
+            self.primitives.add(text.__name__)
+        return super().primitive(text, args)
 
     def read_record(self, i: Record, name: str) -> Value:
         return self.fields[name]
@@ -193,7 +198,7 @@ def blob(obj: bytes, block: list[Decoded], key: Key, translator: Translator) -> 
             made.exits.append((at, translator.lookup if symbol == 'LOOKUP' else translator.leave))
             continue
         target = end if symbol == 'NEXT' else branch_target(block[-1], end)
-        stub = translator.stub(code, target, 0, 0, made.exits)
+        stub = translator.stub(made, target, 0, 0)
         link_rel(code, at, stub)
         if (target ^ eip) & 0xfffff000 == 0:
             made.links.append(Link(made, at, stub, (p + target - eip, target, mode)))

@@ -6,44 +6,34 @@ to the other translation; all others go through LOOKUP. A form without a stencil
 """
 import bisect
 import struct
-from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
 from emu.isa.operands import REG
 from emu.isa.state import FS, GS
-from emu.jit.stencils import FIXED, HOLES, Kind
+from emu.jit.stencils import FIXED, HOLES, TARGETS, Kind
 from emu.tcache.cache import Blob, Key, Link
 
 LONGEST = 64  # instructions in a block
 LOOK_UP, INTERPRET, OPTIMISE = 0, 1, 2  # EXIT's why
+USER, USER_TLB = 4, 16384  # bit of the mode key; distance of the user's TLB from the supervisor's
+JUMP = b'\xe9\0\0\0\0'
 VALUES = set(HOLES)
 FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a signed 32-bit number
 
 
-class Piece(NamedTuple):
-    """A stencil ready to copy: code without its final jump to NEXT; (offset, hole, addend, struct format) to fill; (offset, target) to link."""
+class Decoded(NamedTuple):
+    """A record's fields that a translator needs, in the record's order from `imm` on."""
 
-    code: bytes
-    values: list[tuple[int, str, int, str]]
-    jumps: list[tuple[int, str]]
-    falls: bool  # the code goes on behind its end
-    kind: Kind | None
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A record's fields that a translator needs."""
-
-    form: int
-    length: int
     imm: int
     disp: int
     amask: int
     imm2: int
+    form: int
+    length: int
     base: int
-    index: int
+    index_register: int
     scale: int
     seg: int
     dst: int
@@ -52,9 +42,19 @@ class Decoded:
     lock: int
 
 
-def read_record(data: bytes) -> Decoded:
-    imm, disp, amask, imm2, form, length, base, index, scale, seg, dst, src, rep, lock = struct.unpack_from('<IIIHHBBBBBBBBB', data, record.FIELDS['imm'].offset)
-    return Decoded(form, length, imm, disp, amask, imm2, base, index, scale, seg, dst, src, rep, lock)
+RECORD = struct.Struct(f'<{record.FIELDS["imm"].offset}xIIIHHBBBBBBBBB{record.SIZE - record.FIELDS["lock"].offset - 1}x')
+
+
+class Piece(NamedTuple):
+    """Code ready to copy. Offsets of what is open: values (offset, hole, addend, struct format), jumps out and where they go."""
+
+    code: bytes
+    values: list[tuple[int, str, int, str]]
+    jumps: list[tuple[int, str]]
+    falls: bool  # execution goes on behind its end
+    reads_flags: bool = False
+    kills_flags: bool = False
+    leaves: bool = False
 
 
 def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, int]]]]:
@@ -78,169 +78,161 @@ def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, 
     return found
 
 
-def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind | None) -> Piece:
-    """A stencil as it is copied: the last jump to NEXT falls away."""
+def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind | None = None) -> Piece:
+    """A stencil as it is copied: the last jump to NEXT falls away, others lead to its end."""
+    for _, number, symbol, _ in relocations:
+        assert number in (FORMATS if symbol in VALUES else (2, 4)), f'a relocation of type {number} for {symbol}'
     values = [(offset, symbol, addend, FORMATS[number]) for offset, number, symbol, addend in relocations if symbol in VALUES]
-    jumps = [(offset, symbol) for offset, _, symbol, _ in relocations if symbol not in VALUES]
-    falls = any(target == 'NEXT' for _, target in jumps)
-    if (len(code) - 4, 'NEXT') in jumps and code[-5] == 0xe9:
-        code, jumps = code[:-5], [j for j in jumps if j != (len(code) - 4, 'NEXT')]
-    for _, kind_number, symbol, _ in relocations:
-        assert kind_number in (FORMATS if symbol in VALUES else (2, 4)), f'a relocation of type {kind_number} for {symbol}'
-    return Piece(code, values, jumps, falls, kind)
+    jumps = [(offset, symbol) for offset, _, symbol, _ in relocations if symbol in TARGETS and symbol != 'NEXT']
+    ahead = [offset for offset, _, symbol, _ in relocations if symbol == 'NEXT']
+    if len(code) - 4 in ahead and code[-5] == 0xe9:
+        code = code[:-5]
+    text = bytearray(code)
+    for offset in ahead:
+        if offset < len(text):
+            link_rel(text, offset, len(text))
+    flags = (kind.reads_flags, kind.kills_flags, kind.leaves) if kind else ()
+    return Piece(bytes(text), values, jumps, bool(ahead), *flags)
+
+
+def joined(pieces: list[Piece]) -> Piece:
+    """Pieces one after the other, as one; the last is the instruction's own."""
+    code, values, jumps = b'', [], []
+    for p in pieces:
+        values += [(len(code) + offset, hole, addend, form) for offset, hole, addend, form in p.values]
+        jumps += [(len(code) + offset, target) for offset, target in p.jumps]
+        code += p.code
+    last = pieces[-1]
+    return Piece(code, values, jumps, last.falls, last.reads_flags, last.kills_flags, any(p.leaves for p in pieces))
 
 
 class Translator:
-    """Blocks -> blobs. `decode(p, room, code32)` decodes at host address p; `lookup` and `leave` are the host addresses of LOOKUP and LEAVE."""
+    """Blocks -> blobs. `decode(p, room)` gives the records of the block at host address p; `lookup` and `leave` are the host addresses of LOOKUP and LEAVE."""
 
-    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int, int], bytes | None], lookup: int, leave: int):
+    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int], bytes], lookup: int, leave: int):
+        self.kinds, self.decode, self.lookup, self.leave = kinds, decode, lookup, leave
         self.pieces = {name: piece(code, relocations, kinds.get(name)) for obj in objects for name, (code, relocations) in read_object(obj).items()}
-        self.decode, self.lookup, self.leave = decode, lookup, leave
+        self.exit = self.pieces['EXIT'].code + JUMP
+        self.recipes: dict[tuple[int, ...], tuple[Piece, Piece] | None] = {}
+
+    def recipe(self, d: Decoded) -> tuple[Piece, Piece] | None:
+        """The code for instructions like this one: setting the flags, and not; None: there is no stencil for it."""
+        key = d[2:3] + d[4:5] + d[6:]
+        if key not in self.recipes:
+            names = self.stencils_of(d)
+            if names is None:
+                self.recipes[key] = None
+            else:
+                quiet = [*names[:-1], names[-1] + '-' if names[-1] + '-' in self.pieces else names[-1]]
+                self.recipes[key] = joined([self.pieces[n] for n in names]), joined([self.pieces[n] for n in quiet])
+        return self.recipes[key]
 
     def stencils_of(self, d: Decoded) -> list[str] | None:
         """The names of the stencils for an instruction; None: it has none."""
         form = FORMS[d.form]
-        fields = form.fields
-        name = f'{form.name}.{d.dst}' if fields.get('dst_kind') == REG else form.name
-        found = self.pieces.get(name)
-        if found is None or found.kind is None:
+        name = f'{form.name}.{d.dst}' if form.fields.get('dst_kind') == REG else form.name
+        kind = self.kinds.get(name)
+        if kind is None or 'rep' in kind.asked and d.rep or 'lock' in kind.asked and d.lock:
             return None
-        asked = found.kind.asked
-        memory = 'address' in asked
-        if memory:
-            names = [f'ADDRESS.{d.base}.{d.index}.{d.scale}' if d.amask == 0xffffffff else f'ADDRESS16.{d.base}.{d.index}.{d.scale}']
-            if d.seg in (FS, GS) and 'seg' in asked:
+        names = []
+        if 'address' in kind.asked:
+            names.append(f'ADDRESS.{d.base}.{d.index_register}.{d.scale}' if d.amask == FIXED['amask'] else f'ADDRESS16.{d.base}.{d.index_register}.{d.scale}')
+            if d.seg in (FS, GS) and 'seg' in kind.asked:
                 if form.text.startswith('BT'):
-                    return None
+                    return None  # its address is more than the operand's
                 names.append(f'SEGMENT.{d.seg}')
-        else:
-            names = []
-            for name_of, fixed in FIXED.items():
-                if name_of in asked and getattr(d, name_of) != fixed:
-                    if not (name_of == 'seg' and d.seg < 4):  # flat: ES CS SS DS are alike
-                        return None
-        if 'rep' in asked and d.rep or 'lock' in asked and d.lock:
+        elif 'amask' in kind.asked and d.amask != FIXED['amask'] or 'seg' in kind.asked and d.seg in (FS, GS):  # flat: ES CS SS DS are alike
             return None
-        if found.kind.source_width:
-            names.append(f'GET.{found.kind.source_width}.{d.src}')
-        names.append(name)
-        return names
+        if kind.source_width:
+            names.append(f'GET.{kind.source_width}.{d.src}')
+        return [*names, name]
 
-    def block(self, p: int, room: int, code32: int) -> tuple[list[Decoded], bool]:
+    def block(self, p: int, room: int) -> tuple[list[Decoded], bool]:
         """The instructions of the basic block at host address p that have stencils, and whether the next one must be interpreted."""
-        block: list[Decoded] = []
-        while len(block) < LONGEST:
-            data = self.decode(p, min(room, 16), code32) if room > 0 else None
-            if data is None:
-                return block, True
-            d = read_record(data)
-            if self.stencils_of(d) is None:
-                return block, True
-            block.append(d)
-            if FORMS[d.form].ends:
-                return block, False
-            p, room = p + d.length, room - d.length
-        return block, False
+        block = [Decoded(*fields) for fields in RECORD.iter_unpack(self.decode(p, room))]
+        for n, d in enumerate(block):
+            if self.recipe(d) is None:
+                return block[:n], True
+        whole = block and (FORMS[block[-1].form].ends or len(block) == LONGEST or sum(d.length for d in block) == room)
+        return block, not whole
 
     def translate(self, key: Key, room: int, counter: int | None) -> Blob | None:
         """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: offset in State
         of its countdown, if it has one. None: nothing to translate."""
         p, eip, mode = key
-        block, interpret = self.block(p, room, mode & 1)
+        block, interpret = self.block(p, room)
         if not block:
             return None
-        tlb = 16384 if mode & 4 else 0
+        values = {'tlb': USER_TLB if mode & USER else 0, 'count': len(block), 'counter': counter or 0}
         code = bytearray()
-        misses: list[tuple[int, int]] = []  # where, instruction
-        taken: list[int] = []
-        indirect: list[int] = []
-        warm: list[int] = []
-        self.copy(code, 'BEGIN', {'count': len(block)}, misses, taken, indirect, 0)
+        ways: dict[str, list[tuple[int, int, int]]] = {target: [] for target in TARGETS}  # offset of a jump, number and EIP of its instruction
+        self.append(code, self.pieces['BEGIN'], values, ways, 0, eip)
         if counter is not None:
-            self.copy(code, 'COUNT', {'counter': counter}, misses, taken, warm, 0)
-        drop = self.dead_flags(block)
+            self.append(code, self.pieces['COUNT'], values, ways, 0, eip)
         at = eip
-        starts = []
-        for n, d in enumerate(block):
-            starts.append(at)
-            at = (at + d.length) & 0xffffffff
-            values = {'imm': d.imm, 'imm2': d.imm2, 'disp': d.disp, 'eip': at, 'len': d.length, 'tlb': tlb}
-            names = self.stencils_of(d) or []
-            if drop[n] and names[-1] + '-' in self.pieces:
-                names[-1] += '-'
-            for name in names:
-                self.copy(code, name, values, misses, taken, indirect, n)
-        links: list[tuple[int, int, int]] = []  # where, target EIP, stub
-        exits: list[tuple[int, int]] = [(offset, self.lookup) for offset in indirect]
-        last = self.pieces[names[-1]]
-        pending = [(offset, branch_target(block[-1], at), LOOK_UP) for offset in taken]
-        if last.falls:
-            code += b'\xe9\0\0\0\0'
-            pending.append((len(code) - 4, at, INTERPRET if interpret else LOOK_UP))
-        for offset, target, why in pending:
-            stub = self.stub(code, target, 0, why, exits)
+        for n, (d, quiet) in enumerate(zip(block, self.dead_flags(block))):
+            start, at = at, (at + d.length) & 0xffffffff
+            values.update(imm=d.imm, imm2=d.imm2, disp=d.disp, eip=at, len=d.length)
+            recipe = self.recipe(d)
+            assert recipe
+            found = recipe[quiet]
+            self.append(code, found, values, ways, n, start)
+        blob = Blob(key, code, [(offset, self.lookup) for offset, _, _ in ways['INDIRECT']], len(block), (at - eip) & 0xffffffff, 'stencils', counter=counter)
+        onward = [(offset, branch_target(block[-1], at), LOOK_UP) for offset, _, _ in ways['TAKEN']]
+        if found.falls:
+            code += JUMP
+            onward.append((len(code) - 4, at, INTERPRET if interpret else LOOK_UP))
+        for offset, target, why in onward:
+            stub = self.stub(blob, target, 0, why)
             link_rel(code, offset, stub)
             if why == LOOK_UP and (target ^ eip) & 0xfffff000 == 0:
-                links.append((offset, target, stub))
-        cold: dict[int, int] = {}
-        for offset, n in misses:
-            if n not in cold:
-                cold[n] = self.stub(code, starts[n], len(block) - n, INTERPRET, exits)
-            link_rel(code, offset, cold[n])
-        for offset in warm:
-            link_rel(code, offset, self.stub(code, eip, len(block), OPTIMISE, exits))
-        blob = Blob(key, code, exits, len(block), (at - eip) & 0xffffffff, 'stencils', counter=counter)
-        blob.links = [Link(blob, offset, stub, (p + target - eip, target, mode)) for offset, target, stub in links]
+                blob.links.append(Link(blob, offset, stub, (p + target - eip, target, mode)))
+        for offset, _, _ in ways['WARM']:
+            link_rel(code, offset, self.stub(blob, eip, len(block), OPTIMISE))
+        stub, last = 0, -1
+        for offset, n, start in ways['MISS']:
+            if n != last:
+                stub, last = self.stub(blob, start, len(block) - n, INTERPRET), n
+            link_rel(code, offset, stub)
         return blob
 
-    def copy(self, code: bytearray, name: str, values: dict[str, int], misses: list[tuple[int, int]], taken: list[int], indirect: list[int], n: int) -> None:
-        """Appends a stencil with its holes filled."""
+    def append(self, code: bytearray, found: Piece, values: dict[str, int], ways: dict[str, list[tuple[int, int, int]]], n: int, eip: int) -> None:
+        """Appends a piece of the n-th instruction, at EIP, with its holes filled, and its jumps to the ways."""
         start = len(code)
-        found = self.pieces[name]
         code += found.code
-        for offset, symbol, addend, form in found.values:
-            struct.pack_into(form, code, start + offset, signed((values[symbol] + addend) & 0xffffffff))
+        for offset, hole, addend, form in found.values:
+            struct.pack_into(form, code, start + offset, signed((values[hole] + addend) & 0xffffffff))
         for offset, target in found.jumps:
-            if target == 'MISS':
-                misses.append((start + offset, n))
-            elif target == 'TAKEN':
-                taken.append(start + offset)
-            elif target in ('INDIRECT', 'WARM'):
-                indirect.append(start + offset)
-            else:
-                link_rel(code, start + offset, len(code))
+            ways[target].append((start + offset, n, eip))
 
-    def stub(self, code: bytearray, eip: int, count: int, why: int, exits: list[tuple[int, int]]) -> int:
+    def stub(self, blob: Blob, eip: int, count: int, why: int) -> int:
         """Appends an EXIT; its offset."""
-        start = len(code)
-        found = self.pieces['EXIT']
-        code += found.code
-        for offset, symbol, addend, form in found.values:
-            struct.pack_into(form, code, start + offset, signed(({'eip': eip, 'count': count, 'why': why}[symbol] + addend) & 0xffffffff))
-        code += b'\xe9\0\0\0\0'
-        exits.append((len(code) - 4, self.lookup if why == LOOK_UP else self.leave))
+        code, start = blob.code, len(blob.code)
+        code += self.exit
+        for offset, hole, addend, form in self.pieces['EXIT'].values:
+            struct.pack_into(form, code, start + offset, signed((eip if hole == 'eip' else count if hole == 'count' else why) + addend & 0xffffffff))
+        blob.exits.append((len(code) - 4, self.lookup if why == LOOK_UP else self.leave))
         return start
 
     def dead_flags(self, block: list[Decoded]) -> list[bool]:
         """For each instruction, whether the flags it sets are overwritten before anybody can see them."""
         dead, result = False, []
         for d in reversed(block):
-            names = self.stencils_of(d)
-            kind = self.pieces[names[-1]].kind if names else None
-            assert kind
+            found = self.recipe(d)
+            assert found
             result.append(dead)
-            leaves = kind.leaves or len(names or []) > 1 and any((k := self.pieces[x].kind) and k.leaves for x in names or [])
-            dead = (dead or kind.kills_flags) and not kind.reads_flags and not leaves
+            dead = (dead or found[0].kills_flags) and not found[0].reads_flags and not found[0].leaves
         return result[::-1]
-
-
-def signed(x: int) -> int:
-    return x - (1 << 32) if x >> 31 else x
 
 
 def branch_target(d: Decoded, end: int) -> int:
     """Where a relative jump that ends at EIP `end` leads."""
     return (end + signed(d.imm)) & (0xffffffff if FORMS[d.form].fields['w'] == 32 else 0xffff)
+
+
+def signed(x: int) -> int:
+    """A hole's 32 bits as a signed number."""
+    return x - (1 << 32) if x >> 31 else x
 
 
 def link_rel(code: bytearray, at: int, target: int) -> None:

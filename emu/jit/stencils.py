@@ -7,7 +7,7 @@ A memory operand's linear address comes in t0 (from an ADDRESS and perhaps a SEG
 """
 import json
 import re
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from emu.decoder.table import FORMS, Form
 from emu.isa import operands, x87_lower
@@ -285,9 +285,9 @@ def head() -> str:
     return HEAD + ''.join(f'declare preserve_nonecc void @{t}({TRANSLATION})\n' for t in TARGETS) + holes + x87()
 
 
-def x87() -> str:
-    """The x87 primitives, to be inlined: a stencil calls nothing."""
-    return x87_lower.functions().replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
+def x87(names: Iterable[str] = x87_lower.NAMES) -> str:
+    """x87 primitives, to be inlined: a stencil calls nothing."""
+    return x87_lower.functions(names).replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
 
 
 TAIL = '!0 = !{i64 -2147483648, i64 2147483648}\n!1 = !{!"branch_weights", i32 1, i32 1000}\n'

@@ -70,6 +70,8 @@ class Cpu:
         self.records = np.full((1 << fetch.RECORD_BITS, record.SIZE // 8), -1, np.int64)
         self.index = np.full((1 << dispatch.INDEX_BITS, 4), -1, np.int64)
         self.heat = np.zeros(1 << 16, np.uint16)
+        self.entries = memoryview(self.index.data).cast('B').cast('q')
+        self.code_words = memoryview(self.memory.code_map.data).cast('B').cast('Q')
         m.records, m.index, m.heat = self.records.ctypes.data, self.index.ctypes.data, self.heat.ctypes.data
         m.fetch_pointer = m.address + FIELDS['fetch_buffer'].offset
 
@@ -136,11 +138,10 @@ class Cpu:
     def code_written(self, physical: int) -> None:
         """A granule of 64 bytes is about to change: nothing decoded from it is valid."""
         granule = physical & -64
-        word = int(self.memory.code_map[granule >> 12])
         bit = 1 << (granule >> 6 & 63)
-        if not word & bit:
+        if not self.code_words[granule >> 12] & bit:
             return
-        self.memory.code_map[granule >> 12] = (word & ~bit & ((1 << 64) - 1)) - (1 << 64 if (word & ~bit) >> 63 & 1 else 0)
+        self.code_words[granule >> 12] &= ~bit
         page = int(self.memory.page_map[granule >> 12]) & -4096
         p = np.arange(page + (granule & 4095) - 15, page + (granule & 4095) + 64, dtype=np.int64)
         rows = (p ^ (p >> 14)) & 0xffff
@@ -248,13 +249,16 @@ class Cpu:
 
     def set_index(self, key: Key, address: int) -> None:
         """Enters a translation into the index that compiled code reads; address 0: removes it."""
-        row = slot_of(key)
-        p, eip, mode = key
-        name = eip | mode << 32
+        at = 4 * slot_of(key)
         if address:
-            self.index[row] = p, name, address, 0
-        elif self.index[row, 0] == p and self.index[row, 1] == name:
-            self.index[row] = -1
+            self.enter(key, address)
+        elif self.entries[at] == key[0] and self.entries[at + 1] == key[1] | key[2] << 32:
+            self.entries[at] = -1
+
+    def enter(self, key: Key, address: int) -> None:
+        """Writes an index entry; address 0: the block is not to be translated."""
+        at, entries = 4 * slot_of(key), self.entries
+        entries[at], entries[at + 1], entries[at + 2], entries[at + 3] = key[0], key[1] | key[2] << 32, address, 0
 
     def translate(self) -> None:
         """The block at CS:EIP became hot."""
@@ -268,7 +272,7 @@ class Cpu:
             counter = self.counter(key) if self.engine == 'optimise' else None
             blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT else None
             if blob is None:
-                self.index[slot_of(key)] = key[0], key[1] | key[2] << 32, 0, 0
+                self.enter(key, 0)
                 self.never[key[0] >> 6].append(key)
             elif self.cache.add(blob):
                 self.mark_code(key[0], blob.length)
@@ -293,7 +297,7 @@ class Cpu:
         ctypes.c_int32.from_address(m.address + blob.counter).value = WARM if full else 1 << 30  # ask again later, or not
         if full or blob in self.blocks:
             return
-        block, _ = self.translator.block(p, 4096 - (p & 4095))
+        block = self.translator.block(p, 4096 - (p & 4095))[0]
         if sum(d.length for d in block) == blob.length:
             self.blocks[blob] = block
             job = build.worker().submit(optimise.compile_block, block, m.eip, m.mode)
@@ -318,7 +322,7 @@ class Cpu:
     def translation(self, key: Key, room: int, counter: int | None) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
         if self.at_once:
-            block, _ = self.translator.block(key[0], room)
+            block = self.translator.block(key[0], room)[0]
             if block and (obj := optimise.compile_block(block, key[1], key[2])):
                 return optimise.blob(obj, block, key, self.translator)
         return self.translator.translate(key, room, counter)
@@ -328,9 +332,9 @@ class Cpu:
         physical = p - self.memory.host
         if not 0 <= physical < self.memory.size:
             return  # a ROM
-        page, word = physical >> 12, int(self.memory.code_map[physical >> 12])
-        for granule in range((physical & 4095) >> 6, ((physical & 4095) + n - 1 >> 6) + 1):
-            self.memory.code_map[page] |= np.int64(-(1 << 63)) if granule == 63 else np.int64(1 << granule)
+        page, word = physical >> 12, self.code_words[physical >> 12]
+        first, last = (physical & 4095) >> 6, (physical & 4095) + n - 1 >> 6
+        self.code_words[page] = word | (2 << last) - (1 << first)
         if word == 0:
             self.c_write_protect(self.state.address, physical)
 

@@ -10,9 +10,8 @@ from typing import Callable, NamedTuple
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
-from emu.isa.operands import REG
 from emu.isa.state import FS, GS
-from emu.jit.stencils import FIXED, HOLES, TARGETS, Kind
+from emu.jit.stencils import FIXED, HOLES, TARGETS, Kind, numbers
 from emu.tcache.cache import Blob, Key, Link
 
 LONGEST = 64  # instructions in a block
@@ -42,6 +41,7 @@ class Decoded(NamedTuple):
     lock: int
 
 
+AMASK, FORM = record.FIELDS['amask'].offset, record.FIELDS['form'].offset
 RECORD = struct.Struct(f'<{record.FIELDS["imm"].offset}xIIIHHBBBBBBBBB{record.SIZE - record.FIELDS["lock"].offset - 1}x')
 
 
@@ -55,6 +55,9 @@ class Piece(NamedTuple):
     reads_flags: bool = False
     kills_flags: bool = False
     leaves: bool = False
+
+
+Recipe = tuple[Piece, Piece]  # an instruction's code: setting the flags, and not
 
 
 def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, int]]]]:
@@ -113,24 +116,21 @@ class Translator:
         self.kinds, self.decode, self.lookup, self.leave = kinds, decode, lookup, leave
         self.pieces = {name: piece(code, relocations, kinds.get(name)) for obj in objects for name, (code, relocations) in read_object(obj).items()}
         self.exit = self.pieces['EXIT'].code + JUMP
-        self.recipes: dict[tuple[int, ...], tuple[Piece, Piece] | None] = {}
+        self.exit_holes = [(offset, form, ('eip', 'count', 'why').index(hole), addend) for offset, hole, addend, form in self.pieces['EXIT'].values]
+        self.recipes: dict[bytes, Recipe | None] = {}  # what is the same in a record -> the code for it
 
-    def recipe(self, d: Decoded) -> tuple[Piece, Piece] | None:
+    def recipe(self, d: Decoded) -> Recipe | None:
         """The code for instructions like this one: setting the flags, and not; None: there is no stencil for it."""
-        key = d[2:3] + d[4:5] + d[6:]
-        if key not in self.recipes:
-            names = self.stencils_of(d)
-            if names is None:
-                self.recipes[key] = None
-            else:
-                quiet = [*names[:-1], names[-1] + '-' if names[-1] + '-' in self.pieces else names[-1]]
-                self.recipes[key] = joined([self.pieces[n] for n in names]), joined([self.pieces[n] for n in quiet])
-        return self.recipes[key]
+        names = self.stencils_of(d)
+        if names is None:
+            return None
+        quiet = [*names[:-1], names[-1] + '-' if names[-1] + '-' in self.pieces else names[-1]]
+        return joined([self.pieces[n] for n in names]), joined([self.pieces[n] for n in quiet])
 
     def stencils_of(self, d: Decoded) -> list[str] | None:
         """The names of the stencils for an instruction; None: it has none."""
         form = FORMS[d.form]
-        name = f'{form.name}.{d.dst}' if form.fields.get('dst_kind') == REG else form.name
+        name = form.name + ''.join(f'.{getattr(d, n)}' for n in numbers(form))
         kind = self.kinds.get(name)
         if kind is None or 'rep' in kind.asked and d.rep or 'lock' in kind.asked and d.lock:
             return None
@@ -147,20 +147,26 @@ class Translator:
             names.append(f'GET.{kind.source_width}.{d.src}')
         return [*names, name]
 
-    def block(self, p: int, room: int) -> tuple[list[Decoded], bool]:
-        """The instructions of the basic block at host address p that have stencils, and whether the next one must be interpreted."""
-        block = [Decoded(*fields) for fields in RECORD.iter_unpack(self.decode(p, room))]
-        for n, d in enumerate(block):
-            if self.recipe(d) is None:
-                return block[:n], True
+    def block(self, p: int, room: int) -> tuple[list[Decoded], list[Recipe], bool]:
+        """The instructions of the basic block at host address p that have stencils, the code for them, and whether the next one must be interpreted."""
+        data, block, recipes = self.decode(p, room), [], []
+        for at in range(0, len(data), record.SIZE):
+            d = Decoded._make(RECORD.unpack_from(data, at))
+            key = data[at + AMASK:at + AMASK + 4] + data[at + FORM:at + FORM + 2] + data[at + FORM + 3:at + FORM + 11]  # all but numbers and length
+            if key not in self.recipes:
+                self.recipes[key] = self.recipe(d)
+            if (found := self.recipes[key]) is None:
+                return block, recipes, True
+            block.append(d)
+            recipes.append(found)
         whole = block and (FORMS[block[-1].form].ends or len(block) == LONGEST or sum(d.length for d in block) == room)
-        return block, not whole
+        return block, recipes, not whole
 
     def translate(self, key: Key, room: int, counter: int | None) -> Blob | None:
         """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: offset in State
         of its countdown, if it has one. None: nothing to translate."""
         p, eip, mode = key
-        block, interpret = self.block(p, room)
+        block, recipes, interpret = self.block(p, room)
         if not block:
             return None
         values = {'tlb': USER_TLB if mode & USER else 0, 'count': len(block), 'counter': counter or 0}
@@ -170,11 +176,9 @@ class Translator:
         if counter is not None:
             self.append(code, self.pieces['COUNT'], values, ways, 0, eip)
         at = eip
-        for n, (d, quiet) in enumerate(zip(block, self.dead_flags(block))):
+        for n, (d, recipe, quiet) in enumerate(zip(block, recipes, dead_flags(recipes))):
             start, at = at, (at + d.length) & 0xffffffff
             values.update(imm=d.imm, imm2=d.imm2, disp=d.disp, eip=at, len=d.length)
-            recipe = self.recipe(d)
-            assert recipe
             found = recipe[quiet]
             self.append(code, found, values, ways, n, start)
         blob = Blob(key, code, [(offset, self.lookup) for offset, _, _ in ways['INDIRECT']], len(block), (at - eip) & 0xffffffff, 'stencils', counter=counter)
@@ -209,20 +213,19 @@ class Translator:
         """Appends an EXIT; its offset."""
         code, start = blob.code, len(blob.code)
         code += self.exit
-        for offset, hole, addend, form in self.pieces['EXIT'].values:
-            struct.pack_into(form, code, start + offset, signed((eip if hole == 'eip' else count if hole == 'count' else why) + addend & 0xffffffff))
+        values = signed(eip), count, why
+        for offset, form, which, addend in self.exit_holes:
+            struct.pack_into(form, code, start + offset, values[which] + addend)
         blob.exits.append((len(code) - 4, self.lookup if why == LOOK_UP else self.leave))
         return start
 
-    def dead_flags(self, block: list[Decoded]) -> list[bool]:
-        """For each instruction, whether the flags it sets are overwritten before anybody can see them."""
-        dead, result = False, []
-        for d in reversed(block):
-            found = self.recipe(d)
-            assert found
-            result.append(dead)
-            dead = (dead or found[0].kills_flags) and not found[0].reads_flags and not found[0].leaves
-        return result[::-1]
+def dead_flags(recipes: list[Recipe]) -> list[bool]:
+    """For each instruction, whether the flags it sets are overwritten before anybody can see them."""
+    dead, result = False, []
+    for found, _ in reversed(recipes):
+        result.append(dead)
+        dead = (dead or found.kills_flags) and not found.reads_flags and not found.leaves
+    return result[::-1]
 
 
 def branch_target(d: Decoded, end: int) -> int:

@@ -7,6 +7,7 @@ A memory operand's linear address comes in t0 (from an ADDRESS and perhaps a SEG
 """
 import json
 import re
+from itertools import product
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from emu.decoder.table import FORMS, Form
@@ -24,6 +25,7 @@ HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'why', 'counter')
 TARGETS = ('NEXT', 'TAKEN', 'INDIRECT', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
         **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}  # mode key bit 5: flat
+WRITE_SOURCE = ('XCHG', 'XADD')
 FIXED = {'rep': 0, 'lock': 0, 'seg': DS, 'amask': 0xffffffff}  # what a stencil takes for granted of an instruction; checked only if it asked
 
 
@@ -196,14 +198,17 @@ class SegmentStencil(Stencil):
         return Word('%t0') if name == 'offset' else super().read_record(i, name)
 
 
+def numbers(form: Form) -> tuple[str, ...]:
+    """The register numbers that a form's stencils are specialised for: the destination's; the source's too where it is more than a value."""
+    names = ('dst',) if form.fields.get('dst_kind') == REG else ()
+    return (*names, 'src') if form.text in WRITE_SOURCE or 'STi' in form.operands else names
+
+
 def specialised(form: Form) -> Iterator[tuple[str, dict[str, int]]]:
-    """Suffix and known fields of each of a form's stencils: one for each destination register."""
-    fields = {k: int(v) for k, v in form.fields.items()}
-    if fields.get('dst_kind') == REG:
-        for n in range(8):
-            yield f'.{n}', fields | {'dst': n}
-    else:
-        yield '', fields
+    """Suffix and known fields of each of a form's stencils."""
+    names = numbers(form)
+    for values in product(range(8), repeat=len(names)):
+        yield ''.join(f'.{n}' for n in values), {k: int(v) for k, v in form.fields.items()} | dict(zip(names, values))
 
 
 def operation_stencils(form: Form) -> Iterator[Stencil]:

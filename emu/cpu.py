@@ -87,16 +87,15 @@ class Cpu:
             setattr(m, 'call_' + name, ctypes.cast(call, ctypes.c_void_p).value)
         self.c_run, self.c_step = code.function('run', 1), code.function('step', 1)
         self.c_take_interrupt, self.c_handle_fault = code.function('take_interrupt', 2), code.function('handle_fault', 1)
+        self.c_translate = code.function('translate', 4)
         self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_block', 5), code.function('write_protect', 2)
 
     def start_translating(self, size: int, policy: str) -> None:
-        """Code memory with the two ways out of it, the cache, the translator."""
+        """The two ways out of translations, the cache, the translator."""
         m, code = self.state, build.interpreter()
-        memory = CodeMemory(4096 + size)
-        for place, name in ((0, 'lookup'), (16, 'leave')):  # mov r10, address; jmp r10
-            memory.data[place:place + 13] = b'\x49\xba' + code.address(name).to_bytes(8, 'little') + b'\x41\xff\xe2'
-        self.cache = TranslationCache(memory, 4096, size, policy, self.set_index, lambda key: int(self.index[slot_of(key), 3]))
-        self.translator = Translator(*build.stencils(), self.decode, memory.base, memory.base + 16)
+        m.lookup, m.leave = code.address('lookup'), code.address('leave')
+        self.cache = TranslationCache(CodeMemory(size), size, policy, self.set_index, lambda key: int(self.index[slot_of(key), 3]))
+        self.translator = Translator(*build.stencils(), self.decode)
         self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
         self.scratch_address = self.scratch.ctypes.data
         self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
@@ -291,6 +290,9 @@ class Cpu:
         assert self.cache
         m = self.state
         p = self.host_address()
+        if not p:  # a chained jump led here, and data took the page's place in the TLB
+            self.c_translate(m.address, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
+            p = self.host_address()
         blob = self.cache.blobs[p, m.eip, m.mode]
         assert blob.counter is not None
         full = len(self.blocks) >= QUEUE

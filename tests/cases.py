@@ -132,12 +132,18 @@ class Draft:
         self.code = self.code[:len(self.code) - len(data)] + data
 
 
+def start(rng: Generator) -> int:
+    """Where in the code pages the case begins: mostly in the middle of the first, else at the end of one, so that it goes on in the next, or in none."""
+    kind = rng.integers(16)
+    return 0x1000 - int(rng.integers(1, 8)) if kind < 2 else 0x2000 - int(rng.integers(1, 8)) if kind == 2 else 0x800
+
+
 def draft(rng: Generator, form: Form, code32: int, code: bytes) -> Draft:
     """Random registers and memory, segments of the mode, stack and frame pointers in the window."""
     i = decode_bytes(code.ljust(16, b'\0'), code32)
     base, seg = (0, [DATA32, CODE32, DATA32, DATA32, 0, 0]) if code32 else (BASE16, [DATA16, CODE16, DATA16, DATA16, 0, 0])
     d = Draft(rng, form, code32, code, i, [value(rng) for _ in range(8)], seg, window(rng, form.fields.get('w', 32), form.text[0] == 'F'), base, base,
-              CODE + 0x800 if code32 else 0x800)
+              start(rng) + (CODE if code32 else 0))
     if d.odds(8) or code32 and i.amask == 0xffff:  # DS, ES, FS, GS of the LDT
         for n in (0, 3, 4, 5): seg[n] = int(rng.choice([DATA16, 0x1f, 0x27, 0x2f, 0x4f, CODE16])) if rng.integers(2) else DATA16
         d.data = BASE16
@@ -241,8 +247,9 @@ def fill(case: np.void, d: Draft) -> None:
     if d.form.text[0] == 'F':
         case['fpu'] = np.frombuffer(fpu_image(d.rng), np.uint8)
         if d.code32: d.code += (b'\x9b' if d.odds(4) else b'') + b'\x36\xd9\x35' + struct.pack('<I', POINTERS)
-    set_code(case, d.code)
-    case['eip'], case['code_at'] = d.home, CODE + 0x800
+    at = CODE + (d.home & 0xffff)
+    set_code(case, d.code[:CODE + 0x2000 - at])
+    case['eip'], case['code_at'] = d.home, at
     case['reg'], case['seg'] = [r & 0xffffffff for r in d.reg], d.seg
     case['eflags'] = value(d.rng) & 0x8d5 | 0x202 | (0x400 if d.odds(4) else 0) | (0x100 if d.odds(16) else 0)
     case['mem'] = np.frombuffer(bytes(d.mem), np.uint8)

@@ -86,6 +86,8 @@ reason          32  1   how a translation left: 0: look the next block up; 1: in
 threshold       32  1   executions after which a block is asked for; 0: never
 wanted          64  1   host address of a block that became hot
 index           64  1   host address of the translation index
+lookup          64  1   host addresses of where translations go on from an EIP in t0: to the translation there,
+leave           64  1   or out to the interpreter (emu/jit/interpreter.py)
 records         64  1   host address of the interpreter's decoded records
 heat            64  1   host address of the block counters
 translated      64  1   instructions retired in translations

@@ -108,9 +108,6 @@ define preserve_nonecc void @leave({TRANSLATION}) nounwind {{
   %e = {field("eip")}
   %eip = trunc i64 %t0 to i32
   store i32 %eip, ptr %e
-  %w = {field("reason")}
-  %why = trunc i64 %t1 to i32
-  store i32 %why, ptr %w
   ret void
 }}
 '''
@@ -150,7 +147,8 @@ def lookup_function(program: Program) -> str:
     on = TRANSLATION.replace('%t0', 'poison').replace('%t1', 'poison')
     f.jump(f'musttail call preserve_nonecc void {f.emit(f"inttoptr i64 {code} to ptr", str)}({on})\n  ret void')
     f.label('none')
-    f.jump(f'musttail call preserve_nonecc void @leave({TRANSLATION.replace("%t1", "0")})\n  ret void')
+    f.write_state('reason', 0, 0)
+    f.jump(f'musttail call preserve_nonecc void @leave({TRANSLATION.replace("%t1", "poison")})\n  ret void')
     return define(f'preserve_nonecc void @lookup({TRANSLATION}) nounwind', f)
 
 

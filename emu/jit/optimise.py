@@ -13,11 +13,11 @@ from emu.jit import build
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Machine, Record, Slot, Value, Word, known
 from emu.jit.patch import Decoded, Translator, branch_target, link_rel, read_object
-from emu.jit.stencils import FLAT, TAIL, Stencil, Unsuitable, x87
+from emu.jit.stencils import FLAT, INTERPRET, TAIL, Stencil, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
 
 FLAG_WORDS = ('result', 'carries')
-SYMBOLS = ('TAKEN', 'NEXT', 'LOOKUP', 'LEAVE')
+SYMBOLS = ('TAKEN', 'NEXT')
 
 
 class Block(Stencil):
@@ -86,14 +86,16 @@ class Block(Stencil):
             self.label(f'miss{n}')
             eip = (self.eip + sum(d.length for d in self.block_of[:n])) & 0xffffffff
             budget = self.emit(f'add i64 {self.load(self.left, 64)}, {len(self.block_of) - n}')
-            self.call_out('LEAVE', values, budget, eip, 1)
+            Stencil.write_state(self, 'reason', 0, INTERPRET)
+            self.call_out('LEAVE', values, budget, eip)
 
-    def call_out(self, where: str, values: list[str], budget: str, t0: Value, t1: Value) -> None:
+    def call_out(self, where: str, values: list[str], budget: str, t0: Value) -> None:
         """The flag words to State, the registers to the next piece of code."""
         for name, v in zip(FLAG_WORDS, values[8:]):
             self.store(Word(v), Stencil.state_place(self, name, 0), 64)
         registers = ', '.join(f'i32 {self.emit(f"trunc i64 {v} to i32")}' for v in values[:8])
-        self.lines.append(f'  musttail call preserve_nonecc void @{where}(ptr %m, {registers}, i64 {budget}, i64 {self.word(t0)}, i64 {self.word(t1)})')
+        target = f'@{where}' if where in SYMBOLS else self.emit(f'load ptr, ptr {Stencil.state_place(self, where.lower(), 0)}')
+        self.lines.append(f'  musttail call preserve_nonecc void {target}(ptr %m, {registers}, i64 {budget}, i64 {self.word(t0)}, i64 poison)')
         self.jump('ret void')
 
     # --- what differs from a stencil ---------------------------------------------------------------------------------------------
@@ -101,8 +103,7 @@ class Block(Stencil):
     def go(self, where: str, t0: Value = None, t1: Value = None) -> None:
         if where == 'TAKEN' and branch_target(self.block_of[-1], self.next_eip) == self.eip:
             return self.jump('br label %loop')
-        indirect = where == 'INDIRECT'
-        self.call_out('LOOKUP' if indirect else where, self.values(), self.load(self.left, 64), t0 if indirect else Word('poison'), 0 if indirect else Word('poison'))
+        self.call_out(where, self.values(), self.load(self.left, 64), Word('poison') if where in SYMBOLS else t0)
         return None
 
     def leave(self) -> int:
@@ -144,7 +145,7 @@ class Block(Stencil):
         if text is operands.branch:
             return self.go('TAKEN')
         if text is operands.jump:
-            return self.go('INDIRECT', t0=args[1])
+            return self.go('LOOKUP', t0=args[1])
         if text is flags.condition and self.compared:
             c = self.comparison(args[1] >> 1)
             if c is not None:
@@ -190,13 +191,10 @@ def blob(obj: bytes, block: list[Decoded], key: Key, translator: Translator) -> 
         return None
     code = bytearray(text)
     end = (eip + sum(d.length for d in block)) & 0xffffffff
-    made = Blob(key, code, [], len(block), sum(d.length for d in block), 'optimised')
+    made = Blob(key, code, len(block), sum(d.length for d in block), 'optimised')
     for at, kind, symbol, _ in relocations:
         if kind not in (2, 4):
             return None
-        if symbol in ('LOOKUP', 'LEAVE'):
-            made.exits.append((at, translator.lookup if symbol == 'LOOKUP' else translator.leave))
-            continue
         target = end if symbol == 'NEXT' else branch_target(block[-1], end)
         stub = translator.stub(made, target, 0, 0)
         link_rel(code, at, stub)

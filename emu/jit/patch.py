@@ -11,11 +11,10 @@ from typing import Callable, NamedTuple
 from emu.decoder import record
 from emu.decoder.table import FORMS
 from emu.isa.state import FS, GS
-from emu.jit.stencils import FIXED, HOLES, TARGETS, Kind, numbers
+from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, TARGETS, Kind, numbers
 from emu.tcache.cache import Blob, Key, Link
 
 LONGEST = 64  # instructions in a block
-LOOK_UP, INTERPRET, OPTIMISE = 0, 1, 2  # EXIT's why
 USER, USER_TLB = 4, 16384  # bit of the mode key; distance of the user's TLB from the supervisor's
 JUMP = b'\xe9\0\0\0\0'
 VALUES = set(HOLES)
@@ -110,13 +109,12 @@ def joined(pieces: list[Piece]) -> Piece:
 
 
 class Translator:
-    """Blocks -> blobs. `decode(p, room)` gives the records of the block at host address p; `lookup` and `leave` are the host addresses of LOOKUP and LEAVE."""
+    """Blocks -> blobs. `decode(p, room)` gives the records of the block at host address p."""
 
-    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int], bytes], lookup: int, leave: int):
-        self.kinds, self.decode, self.lookup, self.leave = kinds, decode, lookup, leave
+    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int], bytes]):
+        self.kinds, self.decode = kinds, decode
         self.pieces = {name: piece(code, relocations, kinds.get(name)) for obj in objects for name, (code, relocations) in read_object(obj).items()}
-        self.exit = self.pieces['EXIT'].code + JUMP
-        self.exit_holes = [(offset, form, ('eip', 'count', 'why').index(hole), addend) for offset, hole, addend, form in self.pieces['EXIT'].values]
+        self.exits = [template(self.pieces[f'EXIT.{why}']) for why in (LOOK_UP, INTERPRET, OPTIMISE)]
         self.recipes: dict[bytes, Recipe | None] = {}  # what is the same in a record -> the code for it
 
     def recipe(self, d: Decoded) -> Recipe | None:
@@ -149,7 +147,9 @@ class Translator:
 
     def block(self, p: int, room: int) -> tuple[list[Decoded], list[Recipe], bool]:
         """The instructions of the basic block at host address p that have stencils, the code for them, and whether the next one must be interpreted."""
-        data, block, recipes = self.decode(p, room), [], []
+        data = self.decode(p, room)
+        block: list[Decoded] = []
+        recipes: list[Recipe] = []
         for at in range(0, len(data), record.SIZE):
             d = Decoded._make(RECORD.unpack_from(data, at))
             key = data[at + AMASK:at + AMASK + 4] + data[at + FORM:at + FORM + 2] + data[at + FORM + 3:at + FORM + 11]  # all but numbers and length
@@ -181,7 +181,7 @@ class Translator:
             values.update(imm=d.imm, imm2=d.imm2, disp=d.disp, eip=at, len=d.length)
             found = recipe[quiet]
             self.append(code, found, values, ways, n, start)
-        blob = Blob(key, code, [(offset, self.lookup) for offset, _, _ in ways['INDIRECT']], len(block), (at - eip) & 0xffffffff, 'stencils', counter=counter)
+        blob = Blob(key, code, len(block), (at - eip) & 0xffffffff, 'stencils', counter=counter)
         onward = [(offset, branch_target(block[-1], at), LOOK_UP) for offset, _, _ in ways['TAKEN']]
         if found.falls:
             code += JUMP
@@ -211,13 +211,22 @@ class Translator:
 
     def stub(self, blob: Blob, eip: int, count: int, why: int) -> int:
         """Appends an EXIT; its offset."""
-        code, start = blob.code, len(blob.code)
-        code += self.exit
-        values = signed(eip), count, why
-        for offset, form, which, addend in self.exit_holes:
-            struct.pack_into(form, code, start + offset, values[which] + addend)
-        blob.exits.append((len(code) - 4, self.lookup if why == LOOK_UP else self.leave))
+        start = len(blob.code)
+        blob.code += self.exits[why](signed(eip), count)
         return start
+
+
+def template(found: Piece) -> Callable[[int, int], bytes]:
+    """EXIT's code as a function of its holes, EIP and count: it is copied more often than anything else."""
+    holes = sorted((offset, struct.calcsize(form), form[1], hole) for offset, hole, _, form in found.values)
+    (a, size, form, first), (b, size2, form2, _) = holes
+    assert len(holes) == 2 and not found.jumps and not any(addend for _, _, addend, _ in found.values)
+    parts = found.code[:a], found.code[a + size:b], found.code[b + size2:]
+    pack = struct.Struct(f'<{len(parts[0])}s{form}{len(parts[1])}s{form2}{len(parts[2])}s').pack
+    if first == 'eip':
+        return lambda eip, count: pack(parts[0], eip, parts[1], count, parts[2])
+    return lambda eip, count: pack(parts[0], count, parts[1], eip, parts[2])
+
 
 def dead_flags(recipes: list[Recipe]) -> list[bool]:
     """For each instruction, whether the flags it sets are overwritten before anybody can see them."""

@@ -14,15 +14,15 @@ from emu.decoder.table import FORMS, Form
 from emu.isa import operands, x87_lower
 from emu.isa.language import mask
 from emu.isa.operands import REG, address, get_reg
-from emu.isa.state import CS, DS, FS, GS
+from emu.isa.state import CS, DS, FIELDS, FS, GS
 from emu.isa.texts import TEXTS
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.mem.access import linear
 
 FLAG_WORDS = frozenset(('result', 'carries'))
-HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'why', 'counter')
-TARGETS = ('NEXT', 'TAKEN', 'INDIRECT', 'MISS', 'WARM')
+HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter')
+TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
         **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}  # mode key bit 5: flat
 WRITE_SOURCE = ('XCHG', 'XADD')
@@ -63,7 +63,8 @@ class Stencil(Lower):
         registers = [f'i32 {self.emit(f"trunc i64 {self.load(s, 64)} to i32")}' for s in self.registers]
         t0 = '%t0' if t1 is not None and t0 is None else 'poison' if t0 is None else self.word(t0)
         t1 = 'poison' if t1 is None else self.word(t1)
-        self.lines.append(f'  musttail call preserve_nonecc void @{where}(ptr %m, {", ".join(registers)}, i64 %budget, i64 {t0}, i64 {t1})')
+        target = f'@{where}' if where in TARGETS else self.emit(f'load ptr, ptr {Lower.state_place(self, where.lower(), 0)}')
+        self.lines.append(f'  musttail call preserve_nonecc void {target}(ptr %m, {", ".join(registers)}, i64 %budget, i64 {t0}, i64 {t1})')
         self.jump('ret void')
 
     def jump(self, line: str) -> None:
@@ -156,7 +157,7 @@ class Stencil(Lower):
             self.taken = True
             return self.go('TAKEN')
         if text is operands.jump:
-            return self.go('INDIRECT', t0=args[1])
+            return self.go('LOOKUP', t0=args[1])
         return super().inline(text, args)
 
 
@@ -273,16 +274,25 @@ warm:
   musttail call preserve_nonecc void @WARM({PLAIN})
   ret void
 }}
-define preserve_nonecc void @EXIT({TRANSLATION}) nounwind {{
+'''
+LOOK_UP, INTERPRET, OPTIMISE = 0, 1, 2  # why a translation leaves: what State.reason becomes
+
+
+def exits() -> str:
+    """EXIT.why: gives instructions back to the budget and goes on at an EIP: by `lookup`, or by `leave`."""
+    return ''.join(f'''define preserve_nonecc void @EXIT.{why}({TRANSLATION}) nounwind {{
   %n = ptrtoint ptr @count to i64
   %left = add i64 %budget, %n
   %e = ptrtoint ptr @eip to i64
   %eip = and i64 %e, 4294967295
-  %why = ptrtoint ptr @why to i64
-  musttail call preserve_nonecc void @NEXT({TRANSLATION.replace('%budget', '%left').replace('%t0', '%eip').replace('%t1', '%why')})
+  %p = getelementptr i8, ptr %m, i64 {FIELDS['lookup' if why == LOOK_UP else 'leave'].offset}
+  %f = load ptr, ptr %p
+  %r = getelementptr i8, ptr %m, i64 {FIELDS['reason'].offset}
+  store i32 {why}, ptr %r
+  musttail call preserve_nonecc void %f({TRANSLATION.replace('%budget', '%left').replace('%t0', '%eip').replace('%t1', 'poison')})
   ret void
 }}
-'''
+''' for why in (LOOK_UP, INTERPRET, OPTIMISE))
 
 
 def head() -> str:
@@ -304,7 +314,7 @@ def modules() -> tuple[list[str], str]:
     stencils = list(all_stencils())
     pieces = [''.join(s.ir for s in stencils[n::MODULES]) for n in range(MODULES)]
     kinds = {s.name: (s.reads_flags, s.kills == FLAG_WORDS, s.leaves, sorted(s.asked), s.source_width) for s in stencils}
-    return [head() + (FRAME if n == 0 else '') + piece + TAIL for n, piece in enumerate(pieces)], json.dumps(kinds)
+    return [head() + (FRAME + exits() if n == 0 else '') + piece + TAIL for n, piece in enumerate(pieces)], json.dumps(kinds)
 
 
 def read_kinds(notes: str) -> dict[str, Kind]:

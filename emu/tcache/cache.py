@@ -1,7 +1,8 @@
 """The translation cache: generations of code, what is promoted and what is dropped, and every link between translations.
 
-A translation (`Blob`) is bytes that run anywhere: jumps inside it are relative, jumps out of it are listed. So promotion copies it, and dropping it puts
-back the jumps that led to it. No translation is on the host's stack between slices, so both may happen whenever Python runs.
+A translation (`Blob`) is bytes that run anywhere: jumps inside it are relative, jumps to other translations are listed as links, all others go through
+State. So promotion copies it, and dropping it puts back the jumps that led to it. No translation is on the host's stack between slices, so both may happen
+whenever Python runs.
 Each generation is a ring: new code goes in at one end, the oldest makes room at the other.
 """
 import struct
@@ -29,11 +30,10 @@ class Link:
 
 @dataclass(eq=False)
 class Blob:
-    """A translation: `code` as made for its place, `exits` (offset of a rel32, host address it leads to), links, and what it covers."""
+    """A translation: `code` as that runs anywhere, what it covers, and its links."""
 
     key: Key
     code: bytearray
-    exits: list[tuple[int, int]]
     instructions: int
     length: int  # bytes of guest code
     tier: str
@@ -71,11 +71,11 @@ class Generation:
 class TranslationCache:
     """`size` bytes of translations under a policy. `index` adds, moves (code address) or removes (0) an entry of the index that compiled code looks up."""
 
-    def __init__(self, memory: CodeMemory, start: int, size: int, policy: str, index: Callable[[Key, int], None], uses: Callable[[Key], int]):
+    def __init__(self, memory: CodeMemory, size: int, policy: str, index: Callable[[Key, int], None], uses: Callable[[Key], int]):
         self.memory, self.policy, self.index, self.lookups_of = memory, policy, index, uses
         nursery = size if policy != 'generational' else size // 2
-        self.nursery = Generation('nursery', start, nursery)
-        self.tenured = Generation('tenured', start + nursery, size - nursery)
+        self.nursery = Generation('nursery', 0, nursery)
+        self.tenured = Generation('tenured', nursery, size - nursery)
         self.blobs: dict[Key, Blob] = {}
         self.waiting: defaultdict[Key, list[Link]] = defaultdict(list)  # links to a block, followed or not
         self.granules: defaultdict[int, set[Blob]] = defaultdict(set)  # host address >> 6 -> blobs made from it
@@ -113,8 +113,6 @@ class TranslationCache:
         self.memory.data[place:place + len(blob.code)] = bytes(blob.code)
         generation.blobs.append(blob)
         generation.used += size
-        for at, target in blob.exits:
-            self.patch(place + at, target)
         return True
 
     def connect(self, blob: Blob) -> None:

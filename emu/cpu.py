@@ -20,6 +20,7 @@ from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, dispatch, eager, fetch, optimise
 from emu.jit.lower import CALLBACKS
 from emu.jit.patch import LONGEST, Decoded, Translator
+from emu.jit.workers import Workers
 from emu.mem.memory import Memory
 from emu.tcache.cache import Blob, Key, TranslationCache
 from emu.tcache.memory import CodeMemory
@@ -58,6 +59,7 @@ class Cpu:
         if engine != 'eager':
             self.connect(build.interpreter())
         self.cache: TranslationCache | None = None
+        self.worker: Workers | None = None
         if engine in ('stencils', 'optimise'):
             self.start_translating(cache_size, cache_policy)
         self.reset()
@@ -100,6 +102,9 @@ class Cpu:
         self.scratch_address = self.scratch.ctypes.data
         self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
         m.threshold = HOT
+        self.worker = Workers(1) if self.engine == 'optimise' else None
+        if self.worker:
+            self.worker.submit(optimise.ready)  # it takes a second to start
         self.counters = 0
 
     def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
@@ -183,9 +188,8 @@ class Cpu:
 
     def close(self) -> None:
         """Nobody waits for what is still being optimised."""
-        if self.blocks:
-            build.worker().close()
-            build.worker.cache_clear()
+        if self.worker:
+            self.worker.close()
 
     def end_slice(self) -> None:
         """The engine returns after the instruction it is at."""
@@ -287,7 +291,7 @@ class Cpu:
 
     def warm(self) -> None:
         """The countdown of the block at CS:EIP is over."""
-        assert self.cache
+        assert self.cache and self.worker
         m = self.state
         p = self.host_address()
         if not p:  # a chained jump led here, and data took the page's place in the TLB
@@ -302,7 +306,7 @@ class Cpu:
         block = self.translator.block(p, 4096 - (p & 4095))[0]
         if sum(d.length for d in block) == blob.length:
             self.blocks[blob] = block
-            job = build.worker().submit(optimise.compile_block, block, m.eip, m.mode)
+            job = self.worker.submit(optimise.compile_block, block, m.eip, m.mode)
             job.add_done_callback(lambda job: None if job.cancelled() else self.finished.append((blob, job.result())))
 
     def collect(self) -> None:

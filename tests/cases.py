@@ -16,6 +16,7 @@ from emu.isa.operands import MEM, REG
 from tests.floats import fpu_image, number
 from tests.oracle.host import BASE16, CODE, CODE16, CODE32, DATA16, DATA32, SELECTORS, WINDOW, blank, set_code
 
+NUMBER = {form.name: n for n, form in enumerate(FORMS)}
 EDGES = [0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff]
 PREFIXES = b'\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3'
 NOT_ALIKE = set('TOO_LONG SYSENTER SYSEXIT RDTSC RDPMC CPUID SGDT SIDT SLDT STR SMSW INT1'.split())  # the host forbids, emulates or lacks them
@@ -132,6 +133,14 @@ class Draft:
         self.code = self.code[:len(self.code) - len(data)] + data
 
 
+@cache
+def decoded(code: bytes, code32: int) -> Instruction:
+    """An encoding's instruction."""
+    i = decode_bytes(code.ljust(16, b'\0'), code32)
+    assert i
+    return i
+
+
 def start(rng: Generator) -> int:
     """Where in the code pages the case begins: mostly in the middle of the first, else at the end of one, so that it goes on in the next, or in none."""
     kind = rng.integers(16)
@@ -140,7 +149,7 @@ def start(rng: Generator) -> int:
 
 def draft(rng: Generator, form: Form, code32: int, code: bytes) -> Draft:
     """Random registers and memory, segments of the mode, stack and frame pointers in the window."""
-    i = decode_bytes(code.ljust(16, b'\0'), code32)
+    i = decoded(code, code32)
     base, seg = (0, [DATA32, CODE32, DATA32, DATA32, 0, 0]) if code32 else (BASE16, [DATA16, CODE16, DATA16, DATA16, 0, 0])
     d = Draft(rng, form, code32, code, i, [value(rng) for _ in range(8)], seg, window(rng, form.fields.get('w', 32), form.text[0] == 'F'), base, base,
               start(rng) + (CODE if code32 else 0))
@@ -181,6 +190,7 @@ def choose_stack(d: Draft) -> None:
     for n, item in enumerate(items): d.mem[at + n * size:at + (n + 1) * size] = (item & (1 << 8 * size) - 1).to_bytes(size, 'little')
 
 
+@cache
 def immediate_size(code: bytes, code32: int) -> int:
     """How many of the last bytes are immediates: changing them changes nothing else."""
     def parts(data: bytes) -> tuple[object, ...]:
@@ -253,12 +263,12 @@ def fill(case: np.void, d: Draft) -> None:
     case['reg'], case['seg'] = [r & 0xffffffff for r in d.reg], d.seg
     case['eflags'] = value(d.rng) & 0x8d5 | 0x202 | (0x400 if d.odds(4) else 0) | (0x100 if d.odds(16) else 0)
     case['mem'] = np.frombuffer(bytes(d.mem), np.uint8)
-    case['tag'] = FORMS.index(d.form)
+    case['tag'] = NUMBER[d.form.name]
 
 
 def cases(form: Form, n: int, seed: int) -> np.ndarray:
     """n cases of a form."""
-    rng = np.random.default_rng([seed, FORMS.index(form)])
+    rng = np.random.default_rng([seed, NUMBER[form.name]])
     batch = blank(n)
     known = encodings()[form.name]
     for case in batch:

@@ -81,12 +81,6 @@ def in_parallel(sources: list[str], codemodel: str) -> Iterator[bytes]:
     workers.close()
 
 
-@cache
-def worker() -> Workers:
-    """The process that optimises blocks while the guest goes on."""
-    return Workers(1, nice=10)
-
-
 class Compiled:
     """The loaded interpreter: addresses of its functions by name."""
 

@@ -174,6 +174,11 @@ def build_offset(name: str) -> int:
     return FIELDS[name].offset
 
 
+def ready() -> None:
+    """Called first in a worker, so that it has imported everything."""
+    build.machine(False, 'small')
+
+
 def compile_block(block: list[Decoded], eip: int, mode: int) -> bytes | None:
     """The object file of a block; None where it cannot be had. Runs in a worker process."""
     try:

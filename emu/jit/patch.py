@@ -68,7 +68,7 @@ def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, 
     sections = {string(headers[names_at][4] + h[0]): h for h in headers}
     data = [n for n, h in sections.items() if n.startswith(('.rodata', '.data', '.bss')) and h[5]]
     assert not data, f'stencils with data: {data}'
-    content = lambda name: obj[sections[name][4]:sections[name][4] + sections[name][5]]  # noqa: E731
+    content = lambda name: obj[sections[name][4]:sections[name][4] + sections[name][5]] if name in sections else b''  # noqa: E731
     text, symbols_at = content('.text'), sections['.strtab'][4]
     symbols = [(string(symbols_at + n), info & 15, value, length) for n, info, _, _, value, length in struct.iter_unpack('<IBBHQQ', content('.symtab'))]
     spans = sorted((value, value + length, name) for name, kind, value, length in symbols if kind == 2 and length)

@@ -23,6 +23,7 @@ class Workers:
         self.threads = ThreadPoolExecutor(count)  # each waits for one process
         self.own = threading.local()
         self.nice = nice
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> 'Future[Any]':
         """The result to come of a module-level function; None if the worker died of it."""
@@ -33,8 +34,10 @@ class Workers:
         process = getattr(self.own, 'process', None)
         if process is None or process.poll() is not None:
             environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(PACKAGE), *filter(None, [os.environ.get('PYTHONPATH')])])}
-            process = self.own.process = subprocess.Popen([sys.executable, '-m', 'emu.jit.workers', str(self.nice)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            process = subprocess.Popen([sys.executable, '-m', 'emu.jit.workers', str(self.nice)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                                           env=environment)
+            self.own.process = process
+            self.processes.append(process)
         assert process.stdin and process.stdout
         try:
             pickle.dump((function, arguments), process.stdin)
@@ -45,8 +48,10 @@ class Workers:
             return None
 
     def close(self) -> None:
-        """Lets the processes end; what was not begun is not done."""
+        """Ends the processes, whatever they are at; what was not done is not waited for."""
         self.threads.shutdown(wait=False, cancel_futures=True)
+        for process in self.processes:
+            process.kill()
 
 
 def main() -> None:

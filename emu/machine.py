@@ -1,6 +1,7 @@
 """The machine: memory, CPU, devices and the serial line put together, and the loop that runs them until something ends it.
 
 Guest time follows the host's clock, or with --icount the retired instructions (TICK nanoseconds each; a halted CPU skips to the next timer).
+Where the host does something else between two looks at the clock, guest time catches up by and by: Linux gives up on a TSC that leaps while it polls a timer.
 """
 import select
 import sys
@@ -17,6 +18,9 @@ from emu.options import Options
 from emu.terminal import Line, open_serial, signals
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
+LATENCY = 5_000  # nanoseconds from a timer to its interrupt, or a guest that rounds its timers down is woken too early
+UNNOTICED = 20_000  # nanoseconds by which guest time may leap
+CATCH_UP, FASTER = 1_500, 2  # while it catches up, guest time advances so many nanoseconds from one look to the next, and twice as fast as the host's
 SLICE = 1_000_000  # nanoseconds: the longest slice
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
 EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
@@ -29,6 +33,7 @@ class Machine:
         self.options, self.line = options, line
         self.skipped = 0  # nanoseconds of guest time that passed while halted, under --icount
         self.start = time.monotonic_ns()
+        self.guest_time = self.looked = 0  # guest time when it was last read, and the instructions retired by then
         self.rate = 0.02  # instructions a nanosecond, measured
         self.code: int | None = None  # exit code, once something ends the run
         self.spent = {'running': 0.0, 'idle': 0.0, 'devices': 0.0}
@@ -70,6 +75,16 @@ class Machine:
         """Guest nanoseconds since power-on."""
         if self.options.icount:
             return self.cpu.retired() * TICK + self.skipped
+        late = self.host_time() - self.guest_time
+        if late > UNNOTICED:
+            retired = self.cpu.retired()
+            late = min(late, CATCH_UP + int((retired - self.looked) * FASTER / self.rate))
+            self.looked = retired
+        self.guest_time += late
+        return self.guest_time
+
+    def host_time(self) -> int:
+        """Host nanoseconds since power-on."""
         return time.monotonic_ns() - self.start
 
     def budget(self) -> int:
@@ -105,6 +120,7 @@ class Machine:
         self.cpu.interrupt(self.pc.acknowledge)
         if m.halted:
             return self.sleep()
+        self.looked = m.retired
         started = time.perf_counter_ns()
         done = self.cpu.run(self.budget())
         spent = time.perf_counter_ns() - started
@@ -124,7 +140,9 @@ class Machine:
             self.skipped += max(deadline - self.now(), 0)
             return
         started = time.perf_counter()
-        select.select(self.line.descriptors if len(self.pc.uart.queue) < QUEUE else [self.line.wake], [], [], None if deadline is None else max(deadline - self.now(), 0) / 1e9)
+        descriptors = self.line.descriptors if len(self.pc.uart.queue) < QUEUE else [self.line.wake]
+        select.select(descriptors, [], [], None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
+        self.guest_time = self.host_time() if deadline is None else min(self.host_time(), max(deadline + LATENCY, self.guest_time))
         self.spent['idle'] += time.perf_counter() - started
 
     def power_cycle(self, why: str) -> None:

@@ -48,8 +48,8 @@ def alike(form: Form, prefix: bytes, opcode: bytes) -> bool:
 
 
 @cache
-def encodings() -> dict[str, list[tuple[int, bytes]]]:
-    """Form name -> (CS.D, bytes) of instructions of that form."""
+def encodings(everything: bool = False) -> dict[str, list[tuple[int, bytes]]]:
+    """Form name -> (CS.D, bytes) of instructions of that form; only what the host has too, or everything."""
     rng = np.random.default_rng(2)
     found: dict[str, list[tuple[int, bytes]]] = {form.name: [] for form in FORMS}
     for opcode in [bytes([n]) for n in range(256) if n != 0x0f and n not in PREFIXES] + [bytes([0x0f, n]) for n in range(256)]:
@@ -57,7 +57,7 @@ def encodings() -> dict[str, list[tuple[int, bytes]]]:
             for prefix in (b'', b'\x66', b'\x67', b'\xf3', b'\xf2', b'\xf0')[:3 if n % 4 else 6]:
                 for code32 in (1, 0) if n % 2 else (1,):
                     i = decode_bytes(data := prefix + opcode + bytes([rm]) + rng.bytes(12), code32)
-                    if i is not None and alike(i.form, prefix, opcode): found[i.form.name].append((code32, data[:i.len]))
+                    if i is not None and (everything or alike(i.form, prefix, opcode)): found[i.form.name].append((code32, data[:i.len]))
     return found
 
 
@@ -74,8 +74,7 @@ def value(rng: Generator) -> int:
 def window(rng: Generator, w: int, x87: bool) -> bytearray:
     """The window's 512 bytes: noise, edges, numbers."""
     mem = bytearray(rng.bytes(512))
-    if rng.integers(2):
-        for at in range(0, 512, 4): struct.pack_into('<I', mem, at, value(rng))
+    if rng.integers(2): mem[:] = np.where(rng.integers(2, size=128), rng.choice(EDGES, 128), rng.integers(1 << 32, size=128)).astype('<u4').tobytes()
     if x87 and rng.integers(4):
         for at in range(0, 480, 16): mem[at:at + w // 8] = number(rng, w)
     return mem
@@ -266,11 +265,11 @@ def fill(case: np.void, d: Draft) -> None:
     case['tag'] = NUMBER[d.form.name]
 
 
-def cases(form: Form, n: int, seed: int) -> np.ndarray:
-    """n cases of a form."""
+def cases(form: Form, n: int, seed: int, everything: bool = False) -> np.ndarray:
+    """n cases of a form; everything: of all its encodings."""
     rng = np.random.default_rng([seed, NUMBER[form.name]])
     batch = blank(n)
-    known = encodings()[form.name]
+    known = encodings(everything)[form.name]
     for case in batch:
         d = draft(rng, form, *known[rng.integers(len(known))])
         choose_registers(d)

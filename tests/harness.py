@@ -13,13 +13,13 @@ from emu.isa.flags import eflags_image, set_arithmetic_flags
 from emu.isa.segments import set_null, set_reach, set_segment, update_mode
 from emu.isa.state import LDTR, TR, State
 from emu.mem.memory import Memory
-from tests.oracle.host import CODE, DATA, LDT, TIMEOUT, WINDOW, descriptor
+from tests.oracle.host import BASE16, CODE, DATA, LDT, TIMEOUT, WINDOW, descriptor
 
 ENGINES = ('eager', 'interpreter', 'stencils', 'optimise')
 
-TABLES = 0x3e0000  # physical and linear address of all that the processor reads by itself
+TABLES = 0x220000  # physical and linear address of all that the processor reads by itself
 DIRECTORY, PAGE_TABLE, GDT, LOCAL, IDT, TSS, HANDLERS, STACK = (TABLES + n * 0x1000 for n in range(8))
-RING0_CODE, RING0_DATA, TSS_SELECTOR, LDT_SELECTOR = 0x08, 0x10, 0x38, 0x40
+RING0_CODE, RING0_DATA, TSS_SELECTOR, LDT_SELECTOR, RING0_CODE16, RING0_DATA16 = 0x08, 0x10, 0x38, 0x40, 0x48, 0x50
 WITH_CODE = (8, 10, 11, 12, 13, 14, 17)  # exceptions that push an error code
 PATIENCE = 2000  # instructions; a case that runs for longer is the oracle's TIMEOUT
 
@@ -59,6 +59,11 @@ def system(base: int, limit: int, access: int) -> bytes:
     return struct.pack('<II', (limit & 0xffff) | (base & 0xffff) << 16, (base >> 16 & 0xff) | access << 8 | (limit & 0xf0000) | (base & 0xff000000))
 
 
+def segment16(base: int, access: int) -> bytes:
+    """A 16-bit segment's descriptor."""
+    return system(base, 0xffff, access)
+
+
 def gate(offset: int, dpl: int) -> bytes:
     """A 32-bit interrupt gate."""
     return struct.pack('<HHHH', offset & 0xffff, RING0_CODE, 0x8e00 | dpl << 13, offset >> 16)
@@ -67,7 +72,7 @@ def gate(offset: int, dpl: int) -> bytes:
 class Guest:
     """A State with `size` bytes of RAM, run by the engine of that name."""
 
-    def __init__(self, engine: str, size: int = 4 << 20):
+    def __init__(self, engine: str, size: int = 0x230000):
         self.memory = Memory(size)
         self.memory.map_ram(0xa0000, 0x60000)
         self.cpu = Cpu(self.memory, Bus(), engine=engine, clock=lambda: 0)
@@ -75,9 +80,8 @@ class Guest:
         if engine in ('stencils', 'optimise'): self.m.threshold = 1  # every block is translated at its first execution
         self.cpu.at_once = engine == 'optimise'
 
-    def go(self) -> None:
+    def go(self, left: int = PATIENCE) -> None:
         """Runs until HLT, shutdown or the end of our patience."""
-        left = PATIENCE
         while left > 0 and not self.m.halted and not self.m.shutdown: left -= max(1, self.cpu.run(left))
 
     # --- protected mode, as the oracle's Linux has it ---
@@ -92,6 +96,7 @@ class Guest:
         write(DIRECTORY, struct.pack('<I', PAGE_TABLE | 0x27))
         local = bytes(8) + b''.join(descriptor(*entry) for entry in LDT)
         gdt = bytes(8) + flat(0x9b) + flat(0x93) + bytes(8) + flat(0xfb) + flat(0xf3) + bytes(8) + system(TSS, 0x67, 0x8b) + system(LOCAL, len(local) - 1, 0x82)
+        gdt += segment16(CODE, 0x9b) + segment16(BASE16, 0x93)
         write(GDT, gdt)
         write(LOCAL, local)
         write(IDT, b''.join(gate(HANDLERS + v, 3 if v in (3, 4) else 0) for v in range(256)))

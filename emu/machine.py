@@ -47,6 +47,7 @@ class Machine:
         self.cpu.bus = self.pc.bus
         self.pc.clock.sooner = self.cpu.end_slice
         self.resetting = False
+        self.input = True  # the serial line may have something
         boot.enter(self.cpu.state, self.entry)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
@@ -113,14 +114,14 @@ class Machine:
         """Timers, input, interrupts, then a slice or a sleep."""
         m = self.cpu.state
         self.pc.run_due()
-        if len(self.pc.uart.queue) < QUEUE and (data := self.line.poll()):
+        if self.input and len(self.pc.uart.queue) < QUEUE and (data := self.line.poll()):
             self.pc.uart.receive(data)
         if self.resetting or m.shutdown:
             return self.power_cycle('triple fault' if m.shutdown else 'reset')
         self.cpu.interrupt(self.pc.acknowledge)
         if m.halted:
             return self.sleep()
-        self.looked = m.retired
+        self.looked, self.input = m.retired, True
         started = time.perf_counter_ns()
         done = self.cpu.run(self.budget())
         spent = time.perf_counter_ns() - started
@@ -141,7 +142,8 @@ class Machine:
             return
         started = time.perf_counter()
         descriptors = self.line.descriptors if len(self.pc.uart.queue) < QUEUE else [self.line.wake]
-        select.select(descriptors, [], [], None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
+        ready = select.select(descriptors, [], [], None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
+        self.input = bool(ready[0])
         self.guest_time = self.host_time() if deadline is None else min(self.host_time(), max(deadline + LATENCY, self.guest_time))
         self.spent['idle'] += time.perf_counter() - started
 

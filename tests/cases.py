@@ -265,11 +265,11 @@ def fill(case: np.void, d: Draft) -> None:
     case['tag'] = NUMBER[d.form.name]
 
 
-def cases(form: Form, n: int, seed: int, everything: bool = False) -> np.ndarray:
-    """n cases of a form; everything: of all its encodings."""
+def cases(form: Form, n: int, seed: int, everything: bool = False, sizes: tuple[int, ...] = (0, 1)) -> np.ndarray:
+    """n cases of a form; everything: of all its encodings; sizes: the CS.D that may be (none is made where the form has no such encoding)."""
     rng = np.random.default_rng([seed, NUMBER[form.name]])
-    batch = blank(n)
-    known = encodings(everything)[form.name]
+    known = [encoding for encoding in encodings(everything)[form.name] if encoding[0] in sizes]
+    batch = blank(n if known else 0)
     for case in batch:
         d = draft(rng, form, *known[rng.integers(len(known))])
         choose_registers(d)

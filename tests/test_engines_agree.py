@@ -23,7 +23,7 @@ from tests.oracle.host import BASE16, CODE, CODE16, CODE32, DATA16, DATA32, WIND
 from tests.test_against_host import describe
 
 MODES = ('kernel', 'real', 'v86')
-EACH = 1  # cases of a form in one example; those of 32-bit code are dropped again in real and virtual-8086 mode
+EACH = 1  # cases of a form in one example
 STEP = {'optimise': 4}
 PATIENCE = 100
 KERNEL = {CODE32: RING0_CODE, DATA32: RING0_DATA, CODE16: RING0_CODE16, DATA16: RING0_DATA16}
@@ -110,10 +110,7 @@ def shown(name: str, a: object, b: object) -> str:
 
 def made(text: str, mode: str, seed: int) -> np.ndarray:
     """Cases of all forms of a text; 16-bit code only where the mode has no other."""
-    batches = [cases(form, EACH, seed, True) for form in FORMS if form.text == text and form.name != 'TOO_LONG']
-    if not batches: return np.empty(0)
-    batch = np.concatenate(batches)
-    return batch if mode == 'kernel' else batch[batch['seg'][:, 1] == CODE16]
+    return np.concatenate([cases(form, EACH, seed, True, (0, 1) if mode == 'kernel' else (0,)) for form in FORMS if form.text == text])
 
 
 @pytest.mark.parametrize('mode', MODES)

@@ -6,7 +6,7 @@ The eager engine's machine `m` is a `State`; compiled code gets its address. Off
 import ctypes
 import mmap
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)  # indexes of selector, base, limit, access and reach
 TLB_ENTRIES = 1024  # for each of the two TLBs: supervisor's, then user's
@@ -175,18 +175,27 @@ class State:
         self.memory = mmap.mmap(-1, SIZE)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         self.bus = bus
-        self.arrays = {name: Words(self.address, f) for name, f in FIELDS.items() if f.count > 1}
+        for name, field in FIELDS.items():
+            if field.count > 1:
+                setattr(self, name, Words(self.address, field))
+            else:
+                setattr(self, '_' + name, TYPES[field.bits].from_address(self.address + field.offset))
 
-    def __getattr__(self, name: str) -> Any:
-        if name in FIELDS:
-            field = FIELDS[name]
-            return self.arrays[name] if field.count > 1 else TYPES[field.bits].from_address(self.address + field.offset).value
-        raise AttributeError(name)
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in FIELDS:
-            field = FIELDS[name]
-            assert field.count == 1, f'{name} is an array'
-            TYPES[field.bits].from_address(self.address + field.offset).value = int(value)
-        else:
-            object.__setattr__(self, name, value)
+
+def scalar(cell: str) -> property:
+    """A field of one element: the value of its ctypes object."""
+    def get(self: State) -> int:
+        return getattr(self, cell).value
+
+    def put(self: State, value: int) -> None:
+        getattr(self, cell).value = int(value)
+    return property(get, put)
+
+
+for _name, _field in FIELDS.items():
+    if _field.count == 1:
+        setattr(State, _name, scalar('_' + _name))

@@ -50,8 +50,8 @@ class Cpu:
         self.error: BaseException | None = None
         self.at_once = False  # optimise every block when it is first translated, in this process: for tests
         self.blocks: dict[Blob, list[Decoded]] = {}  # what the worker has to do
-        self.finished: deque[tuple[Blob, bytes | None]] = deque()  # what the worker is done with
-        self.spent = {'translating': 0.0}
+        self.finished: deque[tuple[Blob, tuple[bytes | None, float] | None]] = deque()  # what the worker is done with
+        self.spent = {'devices': 0.0, 'decoding and patching': 0.0, 'llvm, in the worker': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
         memory.code_written = self.code_written
         memory.remapped = self.flush
@@ -89,6 +89,8 @@ class Cpu:
             setattr(m, 'call_' + name, ctypes.cast(call, ctypes.c_void_p).value)
         self.c_run, self.c_step = code.function('run', 1), code.function('step', 1)
         self.c_take_interrupt, self.c_handle_fault = code.function('take_interrupt', 2), code.function('handle_fault', 1)
+        self.clocks = code.function('cycles', 0)
+        self.began = self.clocks(), time.perf_counter()
         self.c_translate = code.function('translate', 4)
         self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_block', 5), code.function('write_protect', 2)
 
@@ -108,14 +110,19 @@ class Cpu:
         self.counters = 0
 
     def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
-        """A callback that never raises."""
+        """A callback that never raises, and counts its time."""
+        clock, spent = time.perf_counter, self.spent
+
         def call(*arguments: int) -> int:
+            started = clock()
             try:
                 return method(*arguments) or 0
             except BaseException as error:  # reported after the slice, by run()
                 self.error = self.error or error
                 self.end_slice()
                 return -1
+            finally:
+                spent['devices'] += clock() - started
         return call
 
     def port_in(self, port: int, w: int) -> int:
@@ -279,7 +286,7 @@ class Cpu:
                 self.never[key[0] >> 6].append(key)
             elif self.cache.add(blob):
                 self.mark_code(key[0], blob.length)
-        self.spent['translating'] += time.perf_counter() - started
+        self.spent['decoding and patching'] += time.perf_counter() - started
 
     # --- optimising: hot blocks go to a worker process, and come back as better translations ----------------------------------
 
@@ -313,8 +320,10 @@ class Cpu:
         """Takes in what the worker has finished, unless the guest's bytes changed meanwhile."""
         assert self.cache
         while self.finished:
-            old, obj = self.finished.popleft()
+            old, answer = self.finished.popleft()
             block = self.blocks.pop(old)
+            obj, seconds = answer or (None, 0.0)
+            self.spent['llvm, in the worker'] += seconds
             if obj and self.cache.blobs.get(old.key) is old and (new := optimise.blob(obj, block, old.key, self.translator)):
                 self.cache.add(new)
 
@@ -329,7 +338,7 @@ class Cpu:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
         if self.at_once:
             block = self.translator.block(key[0], room)[0]
-            if block and (obj := optimise.compile_block(block, key[1], key[2])):
+            if block and (obj := optimise.compile_block(block, key[1], key[2])[0]):
                 return optimise.blob(obj, block, key, self.translator)
         return self.translator.translate(key, room, counter)
 
@@ -343,6 +352,13 @@ class Cpu:
         self.code_words[page] = word | (2 << last) - (1 << first)
         if word == 0:
             self.c_write_protect(self.state.address, physical)
+
+    def interpreting(self) -> float:
+        """Seconds spent interpreting."""
+        if self.engine == 'eager':
+            return 0.0
+        cycles, seconds = self.clocks(), time.perf_counter()
+        return self.state.cycles * (seconds - self.began[1]) / max(cycles - self.began[0], 1)
 
     def statistics(self) -> dict[str, Any]:
         """The cache's part of --stats."""

@@ -36,7 +36,7 @@ class Machine:
         self.guest_time = self.looked = 0  # guest time when it was last read, and the instructions retired by then
         self.rate = 0.02  # instructions a nanosecond, measured
         self.code: int | None = None  # exit code, once something ends the run
-        self.spent = {'running': 0.0, 'idle': 0.0, 'devices': 0.0}
+        self.spent = {'running': 0.0, 'idle': 0.0}
         self.began = time.perf_counter()
         self.memory = Memory(options.memory)
         self.logs = self.open_log()
@@ -165,7 +165,7 @@ class Machine:
         total = time.perf_counter() - self.began
         guest = {'instructions': self.cpu.retired(), 'nanoseconds': self.now() if self.options.icount else None}
         return {'guest': {k: v for k, v in guest.items() if v is not None}, 'cache': self.cpu.statistics(),
-                'time': {**self.spent, **self.cpu.spent, 'total': total}}
+                'time': {**self.spent, **self.cpu.spent, 'interpreting': self.cpu.interpreting(), 'total': total}}
 
     def appender(self, path: Any) -> Any:
         """What writes a debug console's bytes to a file."""

@@ -91,6 +91,7 @@ leave           64  1   or out to the interpreter (emu/jit/interpreter.py)
 records         64  1   host address of the interpreter's decoded records
 heat            64  1   host address of the block counters
 translated      64  1   instructions retired in translations
+cycles          64  1   the host's clock cycles spent interpreting
 counts          64  16  statistics kept by compiled code
 handlers        64  1   host address of the interpreter's handlers, one for each form
 fetch_pointer   64  1   host address of fetch_buffer

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SOURCES = ('isa/*.py', 'mem/*.py', 'decoder/*.py', 'jit/lower.py', 'jit/fetch.py', 'jit/dispatch.py', 'jit/interpreter.py', 'jit/build.py')
 
+llvm.set_option('emu', '--fixup-byte-word-insts=false')  # LLVM 22's pass turns `mov dx, [m]` into `movzx edx, [m]` where EDX is live: LEAVE_16 lost EBP's high half
+
 
 @cache
 def machine(jit: bool = False, codemodel: str = 'default') -> llvm.TargetMachine:

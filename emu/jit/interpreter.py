@@ -126,7 +126,8 @@ def run_function(program: Program) -> str:
     f.lines.append(f'  call i64 @enter(ptr %m, i64 {code})')
     f.jump(f'switch i64 {f.read_state("reason", 0)}, label %warm [ i64 0, label %again i64 1, label %interpret ]')
     f.label('interpret')
-    f.lines.append('  call preserve_nonecc void @next(ptr %m, ptr null)')
+    f.lines.append('  %start = call i64 @llvm.readcyclecounter()\n  call preserve_nonecc void @next(ptr %m, ptr null)\n  %end = call i64 @llvm.readcyclecounter()')
+    f.write_state('cycles', 0, f.emit(f'add i64 {f.read_state("cycles", 0)}, {f.emit("sub i64 %end, %start")}'))
     f.jump('br label %again')
     f.label('wanted')
     f.jump('ret i64 2')
@@ -135,7 +136,7 @@ def run_function(program: Program) -> str:
     f.label('spent')
     f.jump('ret i64 0')
     return define('i64 @run(ptr %m) nounwind', f) + ('define i64 @step(ptr %m) nounwind {\n  call preserve_nonecc void @next(ptr %m, ptr null)\n'
-                                                      '  ret i64 0\n}\n')
+                                                      '  ret i64 0\n}\ndefine i64 @cycles() nounwind {\n  %c = call i64 @llvm.readcyclecounter()\n  ret i64 %c\n}\n')
 
 
 def lookup_function(program: Program) -> str:

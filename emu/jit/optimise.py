@@ -3,6 +3,7 @@
 The guest's registers and flags live in SSA from the block's start to its end; a block that jumps to its own start becomes a loop. Leaving is as for stencils:
 where an instruction misses, the state at its start goes to the interpreter. The compiled function becomes a blob with stubs from the same EXIT stencil.
 """
+import time
 from typing import Any, Callable
 
 from emu.decoder.table import FORMS
@@ -179,12 +180,14 @@ def ready() -> None:
     build.machine(False, 'small')
 
 
-def compile_block(block: list[Decoded], eip: int, mode: int) -> bytes | None:
-    """The object file of a block; None where it cannot be had. Runs in a worker process."""
+def compile_block(block: list[Decoded], eip: int, mode: int) -> tuple[bytes | None, float]:
+    """The object file of a block, None where it cannot be had, and the seconds it took. Runs in a worker process."""
+    started = time.process_time()
     try:
-        return build.compile_module(Block(block, eip, mode).ir, 'small')
+        obj = build.compile_module(Block(block, eip, mode).ir, 'small')
     except (Unsuitable, RuntimeError):
-        return None
+        obj = None
+    return obj, time.process_time() - started
 
 
 def blob(obj: bytes, block: list[Decoded], key: Key, translator: Translator) -> Blob | None:

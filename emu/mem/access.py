@@ -58,27 +58,27 @@ def store(m, seg, offset, w, v):
 def read(m, a, w, user):
     """Reads w bits at linear address a; user: 1 with user privilege, 0 as supervisor."""
     n = ((a >> 12) & 1023) + (user << 10)
-    if m.tlb_read[n] == (a & (0xfffff000 | ((w >> 3) - 1))): return host_load(m.tlb_addend[n] + a, w)
+    if m.tlb_read[n] == ((a + (w >> 3) - 1) & 0xfffff000): return host_load(m.tlb_addend[n] + a, w)
     return read_slow(m, a, w, user)
 
 
 def read_for_write(m, a, w, user):
     """Reads w bits at linear address a, which will be written next."""
     n = ((a >> 12) & 1023) + (user << 10)
-    if m.tlb_write[n] == (a & (0xfffff000 | ((w >> 3) - 1))): return host_load(m.tlb_addend[n] + a, w)
+    if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000): return host_load(m.tlb_addend[n] + a, w)
     return read_for_write_slow(m, a, w, user)
 
 
 def write(m, a, w, v, user):
     """Writes the low w bits of v at linear address a."""
     n = ((a >> 12) & 1023) + (user << 10)
-    if m.tlb_write[n] == (a & (0xfffff000 | ((w >> 3) - 1))): host_store(m.tlb_addend[n] + a, w, v)
+    if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000): host_store(m.tlb_addend[n] + a, w, v)
     else: write_slow(m, a, w, v, user)
 
 
 @outlined
 def read_slow(m, a, w, user):
-    """A TLB miss, an unaligned access, a device: w bits."""
+    """A TLB miss, an access to two pages, a device: w bits."""
     size = w >> 3
     if (a & 4095) + size > 4096:  # two pages: translate both before anything is read
         translate(m, a, user, 0)
@@ -114,7 +114,7 @@ def read_byte(m, a, user):
 
 @outlined
 def write_slow(m, a, w, v, user):
-    """A TLB miss, an unaligned access, a device, a page that holds code."""
+    """A TLB miss, an access to two pages, a device, a page that holds code."""
     size = w >> 3
     if (a & 4095) + size > 4096:
         translate(m, a, user, 1)

@@ -16,7 +16,7 @@ RESERVED = 0x7ffffff000000000  # the entry bits above them
 PDPTE_RESERVED = 0x1e6
 RSVD = 8  # the error code's bit for them
 NOWHERE = 0xfef00000  # a page that no device has
-EMPTY = 0xfff  # a tag that no address has: tags are compared without the bits that alignment clears
+EMPTY = 0xfff  # a tag that no access has: tags are compared with the addresses of pages
 
 
 @outlined

@@ -5,7 +5,7 @@ three rounds. Relative jumps lead forward, to another chunk. Chunks can be left 
 """
 import struct
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Sequence, TypeVar
 
 import numpy as np
 from numpy.random import Generator
@@ -17,9 +17,10 @@ from emu.isa.operands import MEM, REG
 from emu.isa.state import State
 from tests.cases import NEAR, RELATIVE, STACK_TOP, STRINGS, encodings, immediate_size, spot, value
 from tests.floats import fpu_image, number
-from tests.harness import Guest, load_fpu
-from tests.oracle.host import BASE16, CODE, DATA, DATA16, DATA32, WINDOW, blank
+from tests.harness import STACK, Guest
+from tests.oracle.host import CODE, DATA, DATA16, DATA32, WINDOW, blank
 
+T = TypeVar('T')
 HOME = CODE + 0xf00  # programs begin here and go on in the next page
 COUNTER = DATA + 0x40
 ROUNDS = 3
@@ -30,6 +31,7 @@ FIELDS = ('eip cr0 cr2 cr3 cr4 gdt_base gdt_limit idt_base idt_limit cpl user pr
           'fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode a20 nmi irq').split()
 ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8}
 ORDINARY = [form for form in FORMS if form.text not in ENDING and any(code32 for code32, _ in encodings()[form.name])]
+JUMPS = [form for form in ORDINARY if form.text in ('JCC', 'JMP_REL', 'LOOP', 'JCXZ') and form.fields['w'] == 32]
 
 
 def architecture(m: State) -> dict[str, Any]:
@@ -80,6 +82,11 @@ class Program:
         return bytes(out + struct.pack('<i', -len(out) - 4) + b'\xcc')
 
 
+def any_of(rng: Generator, things: Sequence[T]) -> T:
+    """One of them."""
+    return things[rng.integers(len(things))]
+
+
 def mov(n: int, v: int) -> bytes:
     """mov r32, v"""
     return bytes([0xb8 + n]) + struct.pack('<I', v & 0xffffffff)
@@ -102,7 +109,7 @@ def absolute(i: Any, code: bytes, linear: int) -> bytes:
     return code[:at] + (linear & i.amask).to_bytes(size, 'little') + code[at + size:]
 
 
-def chunk(rng: Generator, form: Form) -> Chunk:
+def chunk(rng: Generator, form: Form, rewriting: bool = False) -> Chunk:
     """One instruction of a form, and what goes before and behind it."""
     odds = lambda n: not rng.integers(n)  # noqa: E731
     known = [code for code32, code in encodings()[form.name] if code32]
@@ -111,27 +118,28 @@ def chunk(rng: Generator, form: Form) -> Chunk:
     size = immediate_size(code, 1)
     before = behind = b''
     if text in RELATIVE:
-        if form.fields['w'] == 16 and text != 'JCXZ' and not odds(20): return chunk(rng, ORDINARY[rng.integers(len(ORDINARY))])
+        if form.fields['w'] == 16 and text != 'JCXZ' and not odds(20): return chunk(rng, any_of(rng, ORDINARY), rewriting)
         behind = mov(4, STACK_TOP) if text == 'CALL_REL' and odds(2) else b''
         return Chunk(code + behind, (len(code) - size, size, True), int(rng.integers(0, 5)))
     if text in NEAR and form.fields['w'] == 32 and i.seg == 3 and form.fields['src_kind'] == REG and i.src != 4:
         return Chunk(mov(i.src, 0) + code, (1, 4, False), int(rng.integers(0, 5)))
     if text == 'RET_NEAR' and form.fields['w'] == 32: return Chunk(mov(4, STACK_TOP) + b'\x68\0\0\0\0' + code, (6, 4, False), int(rng.integers(0, 5)))
-    if text in NEAR or text == 'RET_NEAR': return chunk(rng, ORDINARY[rng.integers(len(ORDINARY))])
+    if text in NEAR or text == 'RET_NEAR': return chunk(rng, any_of(rng, ORDINARY), rewriting)
     if size and odds(2) and text not in ('ENTER', 'AAM', 'AAD'): code = code[:-size] + value(rng).to_bytes(4, 'little')[:size]
     if text == 'AAM': code = code[:-1] + bytes([int(rng.integers(1, 256))])
     if text == 'ENTER': code = code[:-3] + bytes([int(rng.integers(64)), 0, int(rng.integers(4))])
     i = decode_bytes(code.ljust(16, b'\0'), 1)
     if MEM in (form.fields.get('dst_kind'), form.fields.get('src_kind')):
-        if (i.amask == 0xffff or i.seg == 1 or text == 'BOUND') and not odds(30): return chunk(rng, ORDINARY[rng.integers(len(ORDINARY))])
+        if (i.amask == 0xffff or i.seg == 1 or text == 'BOUND') and not odds(30): return chunk(rng, any_of(rng, ORDINARY), rewriting)
         linear = spot(rng) if odds(40) else WINDOW + int(rng.integers(0, 440))
+        if rewriting and odds(6): linear = HOME + int(rng.integers(400))
         if i.base == i.index == 8: code = absolute(i, code, linear)
         else: before += pointers(rng, i, linear)
     if text in STRINGS or text == 'XLAT':
-        if i.amask == 0xffff: return chunk(rng, form)
+        if i.amask == 0xffff: return chunk(rng, form, rewriting)
         before += mov(6, WINDOW + int(rng.integers(480))) + mov(7, WINDOW + int(rng.integers(480))) + mov(3, WINDOW) + mov(1, int(rng.integers(0, 20)))
     if text == 'MOV_TO_SEG':  # FS and GS take what they like; ES stays flat, or not
-        if i.dst not in (0, 4, 5) or form.fields['src_kind'] != REG: return chunk(rng, ORDINARY[rng.integers(len(ORDINARY))])
+        if i.dst not in (0, 4, 5) or form.fields['src_kind'] != REG: return chunk(rng, any_of(rng, ORDINARY), rewriting)
         before = mov(i.src, DATA32 if i.dst == 0 and not odds(20) else int(rng.choice([DATA32, DATA32, DATA32, DATA16, 0x1f])))
     if text in ('DIV', 'IDIV') and not odds(20): before = mov(2, 0) + mov(0, int(rng.integers(100))) + before
     if text[:2] == 'BT' and form.fields.get('src_kind') == REG: before += mov(i.src, int(rng.integers(-100, 100)))
@@ -142,9 +150,9 @@ def chunk(rng: Generator, form: Form) -> Chunk:
     return Chunk(before + code + behind)
 
 
-def program(seed: int) -> Program:
-    """A program of 20 to 50 instructions and what they need."""
-    rng = np.random.default_rng([seed, 77])
+def program(seed: int, rewriting: bool = False) -> Program:
+    """A program of 20 to 50 instructions and what they need; rewriting: some of them store into the program."""
+    rng = np.random.default_rng([seed, int(rewriting)])
     plain = [form for form in ORDINARY if form.text[0] != 'F']
     mine = [plain if rng.integers(4) else ORDINARY, ORDINARY, plain][rng.integers(3)]
     texts = sorted({form.text for form in mine})
@@ -152,9 +160,9 @@ def program(seed: int) -> Program:
     by_text = {text: [form for form in mine if form.text == text] for text in texts}
     chunks = []
     for _ in range(int(rng.integers(20, 51))):
-        forms = by_text[texts[rng.integers(len(texts))]]
-        chunks.append(chunk(rng, forms[rng.integers(len(forms))]))
-        if not rng.integers(4): chunks.append(chunk(rng, FORMS_JCC[rng.integers(len(FORMS_JCC))]))
+        forms = by_text[any_of(rng, texts)]
+        chunks.append(chunk(rng, any_of(rng, forms), rewriting))
+        if not rng.integers(4): chunks.append(chunk(rng, any_of(rng, JUMPS)))
     mem = bytearray(rng.bytes(512))
     for at in range(0, 480, 16):
         if rng.integers(2): mem[at:at + 8] = number(rng, 64)
@@ -162,9 +170,6 @@ def program(seed: int) -> Program:
     reg[4], reg[5] = STACK_TOP, STACK_TOP + 64
     budgets = tuple(int(rng.integers(1, 60)) if rng.integers(2) else int(rng.integers(1, 400)) for _ in range(400)) if rng.integers(2) else (4000,)
     return Program(tuple(chunks), tuple(reg), value(rng) & 0x8d5 | 0x202, fpu_image(rng), bytes(mem), budgets)
-
-
-FORMS_JCC = [form for form in ORDINARY if form.text in ('JCC', 'JMP_REL', 'LOOP', 'JCXZ') and form.fields['w'] == 32]
 
 
 # --- running ------------------------------------------------------------------------------------------------------------------------
@@ -175,7 +180,9 @@ def load(g: Guest, p: Program) -> None:
     case['reg'], case['eflags'], case['eip'], case['code_at'] = p.reg, p.eflags, HOME, HOME
     case['fpu'] = np.frombuffer(p.fpu, np.uint8)
     case['mem'] = np.frombuffer(p.mem, np.uint8)
+    for n in range(6): g.m.base[n] = g.m.limit[n] = g.m.access[n] = 0  # a null selector leaves them
     g.load(case)
+    g.memory.write(STACK, bytes(4096))
     g.memory.write(HOME, p.code())
     g.memory.write(COUNTER, struct.pack('<IIH', ROUNDS, 0, 0x37f))
     g.m.fpu_control = 0x37f
@@ -189,7 +196,7 @@ def run(g: Guest, p: Program) -> Iterable[dict[str, Any]]:
     """Runs a program; what is seen after each slice, and memory at the end."""
     load(g, p)
     for budget in p.budgets:
-        g.cpu.run(budget)
+        while budget and not g.m.halted and not g.m.shutdown: budget -= g.cpu.run(budget)  # a slice may end early
         yield architecture(g.m)
         if g.m.halted or g.m.shutdown: break
     yield {'memory': bytes(g.memory.ram)}

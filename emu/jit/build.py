@@ -65,10 +65,9 @@ def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: st
             return [f for f in found if f], notes.decode()
     sources, text = make()
     objects = list(tqdm(in_parallel(sources, codemodel), total=len(sources), desc=f'compiling the {name}', unit='module', disable=not progress, file=sys.stderr))
-    for n, data in enumerate(objects):
-        store.write(path(n), data)
-    store.write(path('notes'), text.encode())
-    store.write(path('count'), str(len(objects)).encode())
+    files = {n: data for n, data in enumerate(objects)} | {'notes': text.encode(), 'count': str(len(objects)).encode()}
+    if not all([store.write(path(n), data) for n, data in files.items()]):
+        print(f'emu: {store.directory()} cannot be written: the {name} will be compiled again', file=sys.stderr)
     return objects, text
 
 

@@ -45,8 +45,9 @@ class Machine:
         debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
         self.pc = Pc(self.memory, self.now, self, line.send, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit)
         self.cpu.bus = self.pc.bus
-        self.pc.clock.sooner = self.cpu.end_slice
+        self.pc.clock.sooner = self.sooner
         self.resetting = False
+        self.slice_end = 0  # guest time
         self.input = True  # the serial line may have something
         boot.enter(self.cpu.state, self.entry)
 
@@ -91,8 +92,16 @@ class Machine:
     def budget(self) -> int:
         """Instructions until the next timer is due, or a slice is over."""
         deadline = self.pc.next_deadline()
-        left = SLICE if deadline is None else min(max(deadline - self.now(), 0), SLICE)
+        now = self.now()
+        left = SLICE if deadline is None else min(max(deadline - now, 0), SLICE)
+        self.slice_end = now + left
         return max(-(-left // TICK), 1) if self.options.icount else max(int(left * self.rate), 100)
+
+    def sooner(self) -> None:
+        """A timer was set that is due before all others: does the slice end in time for it?"""
+        deadline = self.pc.next_deadline()
+        if deadline is not None and deadline < self.slice_end:
+            self.cpu.end_slice()
 
     # --- the run ---------------------------------------------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ def do_run(arguments: argparse.Namespace) -> int:
 def do_setup(arguments: argparse.Namespace) -> int:
     """emu setup."""
     from emu.jit import build
-    build.setup(progress=True)
+    build.setup()
     return 0
 
 

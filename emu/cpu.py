@@ -28,7 +28,7 @@ from emu.tcache.memory import CodeMemory
 HOT = 16  # executions of a block before it is translated
 WARM = 100_000  # executions of a translation before it is optimised
 QUEUE = 16  # blocks that may wait for the worker
-FLAT = 32  # of the mode key: the stencils take flat segments for granted
+FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils take 32-bit code and stack, protected mode and flat segments for granted
 FAULTS = 0  # of m.counts: exceptions delivered (emu/isa/interrupts.py)
 
 
@@ -98,7 +98,7 @@ class Cpu:
         """The two ways out of translations, the cache, the translator."""
         m, code = self.state, build.interpreter()
         m.lookup, m.leave = code.address('lookup'), code.address('leave')
-        self.cache = TranslationCache(CodeMemory(size), size, policy, self.set_index, lambda key: int(self.index[slot_of(key), 3]))
+        self.cache = TranslationCache(CodeMemory(size), size, policy, self.set_index, self.lookups_of)
         self.translator = Translator(*build.stencils(), self.decode)
         self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
         self.scratch_address = self.scratch.ctypes.data
@@ -265,6 +265,11 @@ class Cpu:
         elif self.entries[at] == key[0] and self.entries[at + 1] == key[1] | key[2] << 32:
             self.entries[at] = -1
 
+    def lookups_of(self, key: Key) -> int:
+        """How often compiled code has looked a translation up, as far as the index knows."""
+        at = 4 * slot_of(key)
+        return self.entries[at + 3] if self.entries[at] == key[0] and self.entries[at + 1] == key[1] | key[2] << 32 else 0
+
     def enter(self, key: Key, address: int) -> None:
         """Writes an index entry; address 0: the block is not to be translated."""
         at, entries = 4 * slot_of(key), self.entries
@@ -280,7 +285,7 @@ class Cpu:
             self.set_index(key, self.cache.memory.base + found.place)  # another block had taken its place
         else:
             counter = self.counter(key) if self.engine == 'optimise' else None
-            blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT else None
+            blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT == FLAT else None
             if blob is None:
                 self.enter(key, 0)
                 self.never[key[0] >> 6].append(key)

@@ -13,6 +13,7 @@ from emu.cpu import Cpu
 from emu.errors import EmuError, file_error
 from emu.hw.pc import Pc
 from emu.isa.flags import IF
+from emu.jit import build
 from emu.mem.memory import Memory
 from emu.options import Options
 from emu.terminal import Line, open_serial, signals
@@ -196,6 +197,9 @@ class Machine:
 
 def run_machine(options: Options) -> int:
     """Runs a machine in this process, its serial line where the options say; the exit code."""
+    assert options.kernel
+    boot.load_kernel(Memory(options.memory), options.kernel, options.initrd, options.append)  # a file that is no kernel is told before anything is compiled
+    build.setup(options.engine)
     line = open_serial(options.serial)
     undo = signals(line)
     try:

@@ -6,7 +6,7 @@ from emu.isa.state import Field
 
 # name  bits  what
 LAYOUT = """
-key      64   physical address of the first byte, shifted left by 1, plus CS.D; -1: empty
+key      64   host address of the first byte, shifted left by 1, plus CS.D; -1: empty
 handler  64   host address of the interpreter's handler
 imm      32   immediate, sign- or zero-extended to 32 bits as the table says; a relative displacement; a far pointer's offset
 disp     32   displacement, sign-extended to 32 bits (16-bit addresses: masked by amask in the end)

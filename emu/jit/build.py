@@ -56,7 +56,7 @@ def version(name: str) -> str:
     return h.hexdigest()[:20]
 
 
-def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: str, progress: bool) -> tuple[list[bytes], str]:
+def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: str) -> tuple[list[bytes], str]:
     """The object files of the modules that `make` gives the IR of, and its notes, from the cache or made now."""
     path = lambda n: store.directory('compiled', f'{name}-{version(name)}', str(n))  # noqa: E731
     if (count := store.read(path('count'))) is not None and (notes := store.read(path('notes'))) is not None:
@@ -64,7 +64,7 @@ def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: st
         if all(found):
             return [f for f in found if f], notes.decode()
     sources, text = make()
-    objects = list(tqdm(in_parallel(sources, codemodel), total=len(sources), desc=f'compiling the {name}', unit='module', disable=not progress, file=sys.stderr))
+    objects = list(tqdm(in_parallel(sources, codemodel), total=len(sources), desc=f'compiling the {name}', unit='module', disable=None, file=sys.stderr))
     files = {n: data for n, data in enumerate(objects)} | {'notes': text.encode(), 'count': str(len(objects)).encode()}
     if not all([store.write(path(n), data) for n, data in files.items()]):
         print(f'emu: {store.directory()} cannot be written: the {name} will be compiled again', file=sys.stderr)
@@ -105,23 +105,25 @@ class Compiled:
 
 
 @cache
-def interpreter(progress: bool = False) -> Compiled:
+def interpreter() -> Compiled:
     """The interpreter, compiled if need be."""
     from emu.jit import interpreter as generator
-    return Compiled(compiled('interpreter', generator.modules, 'jitdefault', progress)[0])
+    return Compiled(compiled('interpreter', generator.modules, 'jitdefault')[0])
 
 
 @cache
-def stencils(progress: bool = False) -> tuple[list[bytes], 'dict[str, Kind]']:
+def stencils() -> tuple[list[bytes], 'dict[str, Kind]']:
     """The stencils' object files and their kinds, compiled if need be."""
     from emu.jit import stencils as generator
-    objects, notes = compiled('stencils', generator.modules, 'small', progress)
+    objects, notes = compiled('stencils', generator.modules, 'small')
     return objects, generator.read_kinds(notes)
 
 
-def setup(progress: bool = True) -> float:
-    """Makes everything that is compiled once; seconds it took."""
+def setup(engine: str = 'optimise') -> float:
+    """Makes everything that is compiled once for an engine; seconds it took."""
     start = time.monotonic()
-    interpreter(progress)
-    stencils(progress)
+    if engine != 'eager':
+        interpreter()
+    if engine in ('stencils', 'optimise'):
+        stencils()
     return time.monotonic() - start

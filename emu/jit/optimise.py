@@ -1,7 +1,7 @@
 """Optimised translations: a hot basic block's texts lowered with everything constant, and compiled by LLVM in a worker process.
 
 The guest's registers and flags live in SSA from the block's start to its end; a block that jumps to its own start becomes a loop. Leaving is as for stencils:
-where an instruction misses, the state at its start goes to the interpreter. The compiled function becomes a blob with stubs from the same EXIT stencil.
+where an instruction misses, the state at its start goes to the interpreter. The compiled function becomes a blob; its links have stubs from the EXIT stencil.
 """
 import time
 from typing import Any, Callable

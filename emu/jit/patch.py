@@ -83,7 +83,7 @@ def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, 
 def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind | None = None) -> Piece:
     """A stencil as it is copied: the last jump to NEXT falls away, others lead to its end."""
     for _, number, symbol, _ in relocations:
-        assert number in (FORMATS if symbol in VALUES else (2, 4)), f'a relocation of type {number} for {symbol}'
+        assert number in (FORMATS if symbol in VALUES else (2, 4) if symbol in TARGETS else ()), f'a relocation of type {number} for {symbol}'
     values = [(offset, symbol, addend, FORMATS[number]) for offset, number, symbol, addend in relocations if symbol in VALUES]
     jumps = [(offset, symbol) for offset, _, symbol, _ in relocations if symbol in TARGETS and symbol != 'NEXT']
     ahead = [offset for offset, _, symbol, _ in relocations if symbol == 'NEXT']

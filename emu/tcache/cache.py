@@ -13,7 +13,7 @@ from typing import Callable
 from emu.tcache.memory import CodeMemory
 
 POLICIES = ('flush', 'fifo', 'generational')
-PROMOTE_USES = 8  # lookups and samples (a sample counts 16) that make a nursery translation worth copying
+PROMOTE_USES = 8  # lookups that make a nursery translation worth copying
 
 Key = tuple[int, int, int]  # host address of the first byte, EIP, mode key
 
@@ -40,7 +40,6 @@ class Blob:
     links: list[Link] = field(default_factory=list)
     place: int = -1  # offset in code memory
     generation: 'Generation | None' = None
-    uses: int = 0
     counter: int | None = None  # offset in State of the countdown to its optimisation
 
 
@@ -133,7 +132,7 @@ class TranslationCache:
         if blob.generation is None:  # dropped before
             return
         blob.generation.used -= -(-len(blob.code) // 16) * 16
-        if self.policy == 'generational' and blob.generation is self.nursery and blob.uses + self.lookups_of(blob.key) >= PROMOTE_USES and self.put(blob, self.tenured):
+        if self.policy == 'generational' and blob.generation is self.nursery and self.lookups_of(blob.key) >= PROMOTE_USES and self.put(blob, self.tenured):
             self.connect(blob)
             self.counts['promotions'] += 1
         else:

@@ -87,7 +87,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[by
     monkeypatch.setattr(build, 'in_parallel', lambda sources, codemodel: [build.compile_module(ir, codemodel) for ir in sources])
 
     def get() -> list[bytes]:
-        objects, notes = build.compiled('toy', make, 'jitdefault', False)
+        objects, notes = build.compiled('toy', make, 'jitdefault')
         assert notes == 'notes'
         return objects
 

@@ -40,7 +40,8 @@ class Machine:
         self.spent = {'running': 0.0, 'idle': 0.0}
         self.began = time.perf_counter()
         self.memory = Memory(options.memory)
-        self.logs = self.open_log()
+        if options.log:
+            raise EmuError(f'not implemented: -d {",".join(sorted(options.log))}')
         self.entry = self.load()
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
         debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
@@ -184,15 +185,6 @@ class Machine:
         except OSError as error:
             raise file_error(path, error) from None
         return out.write
-
-    def open_log(self) -> Any:
-        """Where -d goes."""
-        if not self.options.log_file:
-            return sys.stderr
-        try:
-            return open(self.options.log_file, 'w')
-        except OSError as error:
-            raise file_error(self.options.log_file, error) from None
 
 
 def run_machine(options: Options) -> int:

@@ -286,11 +286,11 @@ class Cpu:
         else:
             counter = self.counter(key) if self.engine == 'optimise' else None
             blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT == FLAT else None
-            if blob is None:
+            if blob and self.cache.add(blob):
+                self.mark_code(key[0], blob.length)
+            else:  # nothing to translate, or too much for the cache
                 self.enter(key, 0)
                 self.never[key[0] >> 6].append(key)
-            elif self.cache.add(blob):
-                self.mark_code(key[0], blob.length)
         self.spent['decoding and patching'] += time.perf_counter() - started
 
     # --- optimising: hot blocks go to a worker process, and come back as better translations ----------------------------------

@@ -13,7 +13,7 @@ from typing import Any, Callable, NoReturn, Sequence
 from emu import __version__, cache
 from emu.errors import EmuError, file_error
 from emu.isa.models import MODELS
-from emu.options import ENGINES, LOGS, POLICIES, Options
+from emu.options import ENGINES, LOGS, PLACES, POLICIES, Drive, Options
 
 UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
 
@@ -63,12 +63,53 @@ def serial(text: str) -> str:
     raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, unix:P")
 
 
+def drive(text: str) -> Drive:
+    """What -drive takes: key=value with commas; ',,' is a comma in a value."""
+    given = {}
+    for part in re.findall(r'(?:[^,]|,,)+', text):
+        key, _, value = part.replace(',,', ',').partition('=')
+        given[key] = value or ('' if key == 'file' else 'on')
+    interface, media, form = given.pop('if', 'ide'), given.pop('media', 'disk'), given.pop('format', 'raw')
+    if interface not in PLACES: raise argparse.ArgumentTypeError(f"if={interface}: there are {', '.join(PLACES)}")
+    if media not in ('disk', 'cdrom') or media == 'cdrom' and interface != 'ide': raise argparse.ArgumentTypeError(f"media={media}: there are disk and, with if=ide, cdrom")
+    if form != 'raw': raise argparse.ArgumentTypeError(f'format={form}: only raw images can be read')
+    flags = {key: switch(key, given.pop(key, 'off')) for key in ('readonly', 'snapshot')}
+    index, bus, unit = (number(key, given.pop(key)) if key in given else None for key in ('index', 'bus', 'unit'))
+    if index is None and (bus, unit) != (None, None): index = (bus or 0) * 2 + (unit or 0)
+    file = given.pop('file', '')
+    if given: raise argparse.ArgumentTypeError(f"unknown key '{min(given)}'")
+    if not file and media == 'disk' and interface == 'ide': raise argparse.ArgumentTypeError('a disk needs file=')
+    return Drive(file, interface, index, media, **flags)
+
+
+def switch(key: str, value: str) -> bool:
+    """on or off."""
+    if value not in ('on', 'off'): raise argparse.ArgumentTypeError(f"{key}={value}: it is on or off")
+    return value == 'on'
+
+
+def number(key: str, value: str) -> int:
+    """A small number."""
+    if not re.fullmatch(r'\d{1,3}', value, re.ASCII): raise argparse.ArgumentTypeError(f"{key}={value}: '{value}' is no such number")
+    return int(value)
+
+
+def plugged(interface: str, index: int, media: str = 'disk') -> dict[str, Any]:
+    """What argparse is told of -hda and its like."""
+    return dict(dest='drives', action='append', type=lambda file: Drive(file, interface, index, media))
+
+
 # Option, its value in the help ('': a flag), what argparse is told, help. Each fills the field of Options named in `dest`, or the one of its own name.
 RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('m', 'MB', dict(dest='memory', type=size), 'memory in megabytes, or with a suffix M or G (default 128)'),
     ('kernel', 'FILE', {}, 'a Linux bzImage or a multiboot 1 kernel'),
     ('initrd', 'FILE', {}, "Linux's initial RAM disk; multiboot modules as 'FILE ARGUMENTS,FILE...'"),
     ('append', 'TEXT', {}, "the kernel's command line"),
+    *((f'hd{"abcd"[n]}', 'FILE', plugged('ide', n), f'{("primary", "secondary")[n // 2]} IDE {("master", "slave")[n % 2]}: a raw disk image') for n in range(4)),
+    ('cdrom', 'FILE', plugged('ide', 2, 'cdrom'), 'the CD in the secondary IDE master'),
+    ('drive', 'KEYS', dict(dest='drives', action='append', type=drive),
+     f'file=F,if={"|".join(PLACES)},index=N or bus=,unit=,media=disk|cdrom,format=raw,readonly=on,snapshot=on; a comma in F is written twice'),
+    ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
     ('serial', 'LINE', dict(type=serial), 'COM1: stdio (the default), file:F, null, unix:P (connects to a socket; unix:P,server listens)'),
     ('nographic', '', {}, 'no screen, COM1 on this terminal: as it is without the option, there being no screen yet'),
@@ -133,7 +174,7 @@ def spell(arguments: Sequence[str]) -> list[str]:
 def do_run(arguments: argparse.Namespace) -> int:
     """emu run."""
     given = {name: value for name, value in vars(arguments).items() if name != 'do' and name not in IGNORED}
-    if 'debugcon' in given: given['debugcon'] = tuple(given['debugcon'])
+    given.update({name: tuple(given[name]) for name in ('debugcon', 'drives') if name in given})
     options = Options(**given)
     if options.kernel is None: raise EmuError('nothing to run: name a kernel with -kernel (`emu demo` needs none)')
     from emu.machine import run_machine

@@ -2,7 +2,7 @@
 
 What no machine can be made of (2 TiB of RAM, an unknown processor) is refused here, whoever asks.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emu.errors import EmuError
@@ -12,6 +12,20 @@ from emu.mem.memory import RAM_MAX
 LOGS = ('in_asm', 'exec', 'int', 'io', 'unimp')  # of -d
 POLICIES = ('flush', 'fifo', 'generational')
 ENGINES = ('eager', 'interpreter', 'stencils', 'optimise')  # each uses those before it as well, but for eager
+
+PLACES = {'ide': 4, 'floppy': 2}  # drives that an interface has
+
+
+@dataclass(frozen=True)
+class Drive:
+    """An image and where it is plugged in. IDE: index 0 and 1 are the primary channel's master and slave, 2 and 3 the secondary's; floppy: A and B."""
+
+    file: str  # '': a drive without a medium
+    interface: str = 'ide'  # of PLACES
+    index: int | None = None  # None: the first that is free
+    media: str = 'disk'  # disk, cdrom
+    readonly: bool = False
+    snapshot: bool = False  # what the guest writes is gone at the end of the run
 
 
 @dataclass(frozen=True)
@@ -35,9 +49,25 @@ class Options:
     debugcon: tuple[tuple[int, Path], ...] = ()
     debug_exit: int | None = None
     engine: str = 'optimise'
+    drives: tuple[Drive, ...] = ()
+    snapshot: bool = False  # of all drives
 
     def __post_init__(self) -> None:
         if not 1 << 20 <= self.memory <= RAM_MAX: raise EmuError(f'-m: {self.memory / (1 << 20):g} MB of memory; from 1 to {RAM_MAX >> 20} can be had')
         if self.memory % 4096: raise EmuError(f'-m: {self.memory} bytes are not whole pages of 4096')
         if not 1 << 20 <= self.tcache_size <= 1 << 30: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 1M to 1G can be had')
         if self.cpu not in MODELS: raise EmuError(f"-cpu: unknown model '{self.cpu}'; there are {' '.join(MODELS)}")
+        for interface in PLACES: self.plugged(interface)
+
+    def plugged(self, interface: str) -> dict[int, Drive]:
+        """The drives of an interface by index; the options that hold for all of them are in each."""
+        drives = [drive for drive in self.drives if drive.interface == interface]
+        places: dict[int, Drive] = {}
+        for drive in [drive for drive in drives if drive.index is not None] + [drive for drive in drives if drive.index is None]:  # as QEMU: -hda takes its place first
+            free = [n for n in range(PLACES[interface]) if n not in places]
+            index = free[0] if drive.index is None and free else drive.index
+            if index is None or index >= PLACES[interface]:
+                raise EmuError(f'{drive.file}: there is no place {index or PLACES[interface]} on {interface}, which has {PLACES[interface]}')
+            if index in places: raise EmuError(f"{drive.file}: place {index} on {interface} is taken by '{places[index].file}'")
+            places[index] = replace(drive, index=index, snapshot=drive.snapshot or self.snapshot, readonly=drive.readonly or drive.media == 'cdrom')
+        return places

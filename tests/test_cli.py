@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emu.cli import main
-from emu.options import Options
+from emu.options import Drive, Options
 from emu.stats import report
 
 
@@ -66,6 +66,30 @@ def test_debugcon_may_be_repeated(options):
     assert options('-kernel', 'k', '-debugcon', '0xe9=a', '--debugcon', '1024=b=c').debugcon == ((0xe9, Path('a')), (1024, Path('b=c')))
 
 
+def test_drives(options):
+    drives = options('-kernel', 'k', '-hda', 'a,b=c', '-hdd', 'd', '-cdrom', 'c', '-snapshot', '-drive', 'file=x,,y=z,if=floppy,unit=1,readonly=on',
+                     '-drive', 'file=e,bus=0,unit=1,format=raw,snapshot=on').plugged
+    assert drives('ide') == {0: Drive('a,b=c', 'ide', 0, 'disk', False, True), 1: Drive('e', 'ide', 1, 'disk', False, True), 2: Drive('c', 'ide', 2, 'cdrom', True, True),
+                             3: Drive('d', 'ide', 3, 'disk', False, True)}
+    assert drives('floppy') == {1: Drive('x,y=z', 'floppy', 1, 'disk', True, True)}
+
+
+def test_drives_without_a_place_take_the_first_that_is_free(options):
+    drives = options('-kernel', 'k', '-drive', 'file=x', '-hda', 'a', '-drive', 'media=cdrom', '-drive', 'file=f,if=floppy').plugged
+    assert {n: drive.file for n, drive in drives('ide').items()} == {0: 'a', 1: 'x', 2: ''} and drives('floppy')[0].file == 'f'
+
+
+@pytest.mark.parametrize('words, message', [
+    (['-hda', 'a', '-drive', 'file=b,index=0'], "b: place 0 on ide is taken by 'a'"),
+    (['-drive', 'file=b,index=4'], 'b: there is no place 4 on ide'),
+    (['-drive', 'file=b,if=floppy,index=2'], 'b: there is no place 2 on floppy'),
+    (['-hda', 'a', '-hdb', 'b', '-hdc', 'c', '-hdd', 'd', '-drive', 'file=e'], 'e: there is no place 4'),
+])
+def test_drives_that_have_no_place(options, capsys, words, message):
+    assert main(['run', '-kernel', 'k', *words]) == 1
+    assert message in one_line(capsys)
+
+
 @pytest.mark.parametrize('text, size', [('16', 16 << 20), ('16M', 16 << 20), ('1G', 1 << 30), ('2048k', 2 << 20), ('size=32M', 32 << 20)])
 def test_memory_suffixes(options, text, size):
     assert options('-kernel', 'k', '-m', text).memory == size
@@ -85,6 +109,14 @@ def test_memory_suffixes(options, text, size):
     (['run', '-debugcon', '0xe9'], 'PORT=FILE'),
     (['run', '-debugcon', '0x10000=f'], '0x10000'),
     (['run', '-debug-exit', 'x'], "'x'"),
+    (['run', '-drive', 'file=f,if=virtio'], 'if=virtio'),
+    (['run', '-drive', 'file=f,format=qcow2'], 'only raw'),
+    (['run', '-drive', 'file=f,media=tape'], 'media=tape'),
+    (['run', '-drive', 'file=f,if=floppy,media=cdrom'], 'media=cdrom'),
+    (['run', '-drive', 'file=f,readonly=yes'], 'readonly=yes'),
+    (['run', '-drive', 'file=f,index=-1'], 'index=-1'),
+    (['run', '-drive', 'file=f,werror=stop'], "'werror'"),
+    (['run', '-drive', 'index=1'], 'file='),
     (['run', 'vmlinuz'], 'vmlinuz'),
     (['run', '-nographic=1'], 'nographic'),
     (['boot'], 'boot'),

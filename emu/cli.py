@@ -59,8 +59,8 @@ def logs(text: str) -> frozenset[str]:
 def serial(text: str) -> str:
     """What -serial takes."""
     kind, _, rest = text.partition(':')
-    if text in ('stdio', 'null') or kind in ('file', 'unix') and rest: return text
-    raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, unix:P")
+    if text in ('stdio', 'null', 'none') or kind in ('file', 'unix') and rest: return text
+    raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, none, unix:P")
 
 
 def drive(text: str) -> Drive:
@@ -111,7 +111,8 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
      f'file=F,if={"|".join(PLACES)},index=N or bus=,unit=,media=disk|cdrom,format=raw,readonly=on,snapshot=on; a comma in F is written twice'),
     ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
-    ('serial', 'LINE', dict(type=serial), 'COM1: stdio (the default), file:F, null, unix:P (connects to a socket; unix:P,server listens)'),
+    ('serial', 'LINE', dict(action='append', type=serial),
+     'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server listens); repeated: COM2 to COM4'),
     ('nographic', '', {}, 'no screen, COM1 on this terminal: as it is without the option, there being no screen yet'),
     ('display', 'KIND', dict(choices=('none',)), 'none'),
     ('no-reboot', '', dict(dest='reboot', action='store_false'), 'a reset of the guest ends the run'),
@@ -174,7 +175,7 @@ def spell(arguments: Sequence[str]) -> list[str]:
 def do_run(arguments: argparse.Namespace) -> int:
     """emu run."""
     given = {name: value for name, value in vars(arguments).items() if name != 'do' and name not in IGNORED}
-    given.update({name: tuple(given[name]) for name in ('debugcon', 'drives') if name in given})
+    given.update({name: tuple(given[name]) for name in ('debugcon', 'drives', 'serial') if name in given})
     options = Options(**given)
     if options.kernel is None: raise EmuError('nothing to run: name a kernel with -kernel (`emu demo` needs none)')
     from emu.machine import run_machine

@@ -1,12 +1,13 @@
-"""The machine: memory, CPU, devices and the serial line put together, and the loop that runs them until something ends it.
+"""The machine: memory, CPU, devices and the serial lines put together, and the loop that runs them until something ends it.
 
 Guest time follows the host's clock, or with --icount the retired instructions (TICK nanoseconds each; a halted CPU skips to the next timer).
 Where the host does something else between two looks at the clock, guest time catches up by and by: Linux gives up on a TSC that leaps while it polls a timer.
 """
+import contextlib
 import select
 import sys
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from emu import boot, stats
 from emu.cpu import Cpu
@@ -30,8 +31,8 @@ EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
 class Machine:
     """One virtual machine, made from Options."""
 
-    def __init__(self, options: Options, line: Line):
-        self.options, self.line = options, line
+    def __init__(self, options: Options, lines: Sequence[Line]):
+        self.options, self.lines = options, lines
         self.skipped = 0  # nanoseconds of guest time that passed while halted, under --icount
         self.start = time.monotonic_ns()
         self.guest_time = self.looked = 0  # guest time when it was last read, and the instructions retired by then
@@ -45,12 +46,13 @@ class Machine:
         self.entry = self.load()
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
         debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
-        self.pc = Pc(self.memory, self.now, self, line.send, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit)
+        serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
+        self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit)
         self.cpu.bus = self.pc.bus
         self.pc.clock.sooner = self.sooner
         self.resetting = False
         self.slice_end = 0  # guest time
-        self.input = True  # the serial line may have something
+        self.input = True  # a serial line may have something
         boot.enter(self.cpu.state, self.entry)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ class Machine:
 
     def run(self) -> int:
         """Runs until the guest, the user or an error ends it; the exit code."""
-        while self.code is None and not self.line.quit:
+        while self.code is None and not any(line.quit for line in self.lines):
             self.step()
         self.cpu.close()
         if self.options.stats:
@@ -125,8 +127,8 @@ class Machine:
         """Timers, input, interrupts, then a slice or a sleep."""
         m = self.cpu.state
         self.pc.run_due()
-        if self.input and len(self.pc.uart.queue) < QUEUE and (data := self.line.poll()):
-            self.pc.uart.receive(data)
+        if self.input:
+            self.poll()
         if self.resetting or m.shutdown:
             return self.power_cycle('triple fault' if m.shutdown else 'reset')
         self.cpu.interrupt(self.pc.acknowledge)
@@ -141,6 +143,16 @@ class Machine:
             self.rate += (done / spent - self.rate) / 8
         return None
 
+    def room(self, n: int) -> bool:
+        """Whether serial port n takes input."""
+        return n in self.pc.uarts and len(self.pc.uarts[n].queue) < QUEUE
+
+    def poll(self) -> None:
+        """Serial input."""
+        for n, line in enumerate(self.lines):
+            if self.room(n) and (data := line.poll()):
+                self.pc.uarts[n].receive(data)
+
     def sleep(self) -> None:
         """Waits for a timer or input; the CPU is halted."""
         deadline = self.pc.next_deadline()
@@ -152,7 +164,7 @@ class Machine:
             self.skipped += max(deadline - self.now(), 0)
             return
         started = time.perf_counter()
-        descriptors = self.line.descriptors if len(self.pc.uart.queue) < QUEUE else [self.line.wake]
+        descriptors = [descriptor for n, line in enumerate(self.lines) for descriptor in (line.descriptors if self.room(n) else [line.wake])]
         ready = select.select(descriptors, [], [], None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
         self.input = bool(ready[0])
         self.guest_time = self.host_time() if deadline is None else min(self.host_time(), max(deadline + LATENCY, self.guest_time))
@@ -188,16 +200,17 @@ class Machine:
 
 
 def run_machine(options: Options) -> int:
-    """Runs a machine in this process, its serial line where the options say; the exit code."""
+    """Runs a machine in this process, its serial lines where the options say; the exit code."""
     assert options.kernel
     boot.load_kernel(Memory(options.memory), options.kernel, options.initrd, options.append)  # a file that is no kernel is told before anything is compiled
     build.setup(options.engine)
-    line = open_serial(options.serial)
-    undo = signals(line)
-    try:
-        return Machine(options, line).run()
-    except MemoryError:
-        raise EmuError(f'-m: this host has no {options.memory >> 20} MB to give') from None
-    finally:
-        undo()
-        line.close()
+    with contextlib.ExitStack() as stack:
+        lines: list[Line] = []
+        for spec in options.serial or ('none',):
+            lines.append(open_serial(spec))
+            stack.callback(lines[-1].close)
+        stack.callback(signals(lines[0]))
+        try:
+            return Machine(options, lines).run()
+        except MemoryError:
+            raise EmuError(f'-m: this host has no {options.memory >> 20} MB to give') from None

@@ -37,7 +37,7 @@ class Options:
     initrd: str | None = None  # multiboot: 'file args,file2'
     append: str = ''
     cpu: str = 'default'
-    serial: str = 'stdio'  # stdio, file:F, null, unix:P
+    serial: tuple[str, ...] = ('stdio',)  # COM1 to COM4: each stdio, file:F, null, unix:P; none: no such port
     reboot: bool = True  # False: a reset ends the run
     shutdown: bool = True  # False: a CPU halted for good does not
     log: frozenset[str] = frozenset()  # of LOGS
@@ -56,6 +56,8 @@ class Options:
         if not 1 << 20 <= self.memory <= RAM_MAX: raise EmuError(f'-m: {self.memory / (1 << 20):g} MB of memory; from 1 to {RAM_MAX >> 20} can be had')
         if self.memory % 4096: raise EmuError(f'-m: {self.memory} bytes are not whole pages of 4096')
         if not 1 << 20 <= self.tcache_size <= 1 << 30: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 1M to 1G can be had')
+        if len(self.serial) > 4: raise EmuError(f'-serial: {len(self.serial)} serial ports; there are COM1 to COM4')
+        if self.serial.count('stdio') > 1: raise EmuError('-serial stdio: only one serial port can have the terminal')
         if self.cpu not in MODELS: raise EmuError(f"-cpu: unknown model '{self.cpu}'; there are {' '.join(MODELS)}")
         for interface in PLACES: self.plugged(interface)
 

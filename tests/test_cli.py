@@ -52,7 +52,7 @@ def test_every_option_with_one_dash_or_two(options, dash):
              'tcache-size': '8', 'tcache-policy': 'fifo', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
     line = [w for name, value in words.items() for w in (dash + name, value)] + [dash + flag for flag in ('nographic', 'no-reboot', 'no-shutdown', 'icount')]
     assert options(*line) == Options(
-        memory=256 << 20, kernel='k', initrd='i', append='console=ttyS0', cpu='486', serial='file:f', reboot=False, shutdown=False,
+        memory=256 << 20, kernel='k', initrd='i', append='console=ttyS0', cpu='486', serial=('file:f',), reboot=False, shutdown=False,
         log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', tcache_size=8 << 20, tcache_policy='fifo',
         debugcon=((0xe9, Path('e')),), debug_exit=0x501, engine='stencils')
 
@@ -90,6 +90,11 @@ def test_drives_that_have_no_place(options, capsys, words, message):
     assert message in one_line(capsys)
 
 
+def test_serial_may_be_repeated(options):
+    assert options('-kernel', 'k').serial == ('stdio',)
+    assert options('-kernel', 'k', '-serial', 'null', '-serial', 'file:f').serial == ('null', 'file:f')
+
+
 @pytest.mark.parametrize('text, size', [('16', 16 << 20), ('16M', 16 << 20), ('1G', 1 << 30), ('2048k', 2 << 20), ('size=32M', 32 << 20)])
 def test_memory_suffixes(options, text, size):
     assert options('-kernel', 'k', '-m', text).memory == size
@@ -102,6 +107,7 @@ def test_memory_suffixes(options, text, size):
     (['run', '-m', '-5'], "'-5'"),
     (['run', '-serial', 'tcp:1'], 'unix:P'),
     (['run', '-serial', 'file:'], 'file:F'),
+    (['run', '-serial', 'null', '-serial', 'com1'], "'com1'"),
     (['run', '-d', 'int,cpu'], "'cpu'"),
     (['run', '-display', 'sdl'], 'sdl'),
     (['run', '-engine', 'fast'], 'fast'),
@@ -133,6 +139,8 @@ def test_usage_errors(capsys, words, message):
     (['-kernel', 'k', '-m', '1025K'], 'pages'),
     (['-kernel', 'k', '-cpu', 'z80'], "unknown model 'z80'; there are "),
     (['-kernel', 'k', '-tcache-size', '0'], '-tcache-size'),
+    (['-kernel', 'k', *['-serial', 'null'] * 5], 'COM4'),
+    (['-kernel', 'k', *['-serial', 'stdio'] * 2], 'only one'),
     ([], '-kernel'),
 ])
 def test_nonsense_values(capsys, words, message):

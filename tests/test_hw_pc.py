@@ -39,7 +39,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.time, self.cpu, self.sent, self.said = 0, Cpu(), bytearray(), bytearray()
-        self.pc = Pc(MEMORY, lambda: self.time, self.cpu, self.sent.extend, 0.0, [(0xe9, self.said.extend)], 0xf4)
+        self.pc = Pc(MEMORY, lambda: self.time, self.cpu, [self.sent.extend], 0.0, [(0xe9, self.said.extend)], 0xf4)
 
     def out(self, port: int, *values: int, w: int = 8) -> None:
         for v in values: self.pc.bus.port_out(port, w, v)
@@ -80,7 +80,7 @@ def test_serial_interrupt(m: Machine) -> None:
     m.pics()
     m.out(0x3fc, 8)
     m.out(0x3f9, 1)
-    m.pc.uart.receive(b'x')
+    m.pc.uarts[0].receive(b'x')
     assert m.cpu.irq and m.pc.acknowledge() == 0x24 and m.read(0x3f8) == 0x78
     m.out(0x3f8, 0x79)
     assert m.sent == b'y'
@@ -215,9 +215,9 @@ def test_nothing_a_guest_does_raises(steps: list[tuple]) -> None:
             m.go(rest[0])
             deadline = m.pc.next_deadline()
             assert deadline is None or deadline > m.time
-        elif kind == 'receive': m.pc.uart.receive(rest[0])
+        elif kind == 'receive': m.pc.uarts[0].receive(rest[0])
         else: m.pc.i8042.key(rest[0])
-        uart, pic = m.pc.uart, m.pc.pic
+        uart, pic = m.pc.uarts[0], m.pc.pic
         assert uart.output == (uart.mcr & 0x18 == 8 and uart.identify() != 1) and pic.output == (pic.master.request() >= 0) == m.cpu.irq
         if m.cpu.irq: assert 0 <= m.pc.acknowledge() <= 255
 

@@ -1,4 +1,4 @@
-"""Pc: the first machine: a PC of the 440FX kind around a CPU, with one serial port, a keyboard and a mouse; no disks, screen or network yet.
+"""Pc: the first machine: a PC of the 440FX kind around a CPU, with up to four serial ports, a keyboard and a mouse; no disks, screen or network yet.
 
 Everything the devices know of the CPU are the five methods of `Processor`. Whoever runs it looks at `next_deadline`, calls `run_due` when it is reached,
 and `acknowledge` when the CPU takes an interrupt.
@@ -15,6 +15,8 @@ from emu.hw.ports import A20, Port92, PortB, Remembered, ResetControl, add_debug
 from emu.hw.rtc import Rtc
 from emu.hw.uart import Uart
 from emu.mem.memory import Memory
+
+COM = (0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)  # ports and IRQs of COM1 to COM4
 
 
 class Processor(Protocol):
@@ -36,10 +38,17 @@ class Processor(Protocol):
         """The guest ends the run."""
 
 
-class Pc:
-    """`now` is guest time in ns; `serial` gets what COM1 sends; `rtc_epoch` is the time of day at the start (None: the host's)."""
+class Resettable(Protocol):
+    """A device."""
 
-    def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Callable[[bytes], object] = lambda data: None,
+    def reset(self) -> None:
+        """RESET."""
+
+
+class Pc:
+    """`now` is guest time in ns; `serial` takes what each of COM1 to COM4 sends (None: no such port); `rtc_epoch` is the time of day at the start (None: the host's)."""
+
+    def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Sequence[Callable[[bytes], object] | None] = (),
                  rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None):
         self.memory, self.cpu = memory, cpu
         self.bus = bus = Bus()
@@ -47,7 +56,7 @@ class Pc:
         self.pic = Pic(bus, cpu.set_irq)
         self.pit = Pit(bus, clock, self.irq(0))
         self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch)
-        self.uart = Uart(bus, clock, self.irq(4), serial)
+        self.uarts = {n: Uart(bus, clock, self.com_irq(COM[n][1]), send, COM[n][0]) for n, send in enumerate(serial) if send}
         self.a20 = A20(cpu.set_a20)
         self.remembered = Remembered(bus)
         self.port_b = PortB(bus, clock, self.pit.channels[2])
@@ -63,10 +72,14 @@ class Pc:
         """The interrupt line of a device."""
         return lambda level: self.pic.set_irq(n, level)
 
+    def com_irq(self, n: int) -> Callable[[bool], None]:
+        """A line that two serial ports drive: high while either is."""
+        return lambda level: self.pic.set_irq(n, any(uart.output for k, uart in self.uarts.items() if COM[k][1] == n))
+
     def reset(self) -> None:
         """Every device's RESET; the CPU has its own."""
-        for device in (self.pit, self.rtc, self.uart, self.i8042, self.pci, self.port_b, self.port_92, self.reset_control, self.remembered, self.pic):
-            device.reset()
+        devices: list[Resettable] = [self.pit, self.rtc, *self.uarts.values(), self.i8042, self.pci, self.port_b, self.port_92, self.reset_control, self.remembered, self.pic]
+        for device in devices: device.reset()
         self.a20.set(True)
 
     def hard_reset(self) -> None:

@@ -4,7 +4,6 @@ Guest time follows the host's clock, or with --icount the retired instructions (
 Where the host does something else between two looks at the clock, guest time catches up by and by: Linux gives up on a TSC that leaps while it polls a timer.
 """
 import contextlib
-import select
 import sys
 import time
 from typing import Any, Sequence
@@ -13,17 +12,20 @@ from emu import boot, stats
 from emu.cpu import Cpu
 from emu.errors import EmuError, file_error
 from emu.hw.pc import Pc
+from emu.hw.uart import Uart
 from emu.isa.flags import IF
 from emu.jit import build
 from emu.mem.memory import Memory
 from emu.options import Options
-from emu.terminal import Line, open_serial, signals
+from emu.server.loop import Loop, signals
+from emu.terminal import Line, open_serial
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
 LATENCY = 5_000  # nanoseconds from a timer to its interrupt, or a guest that rounds its timers down is woken too early
 UNNOTICED = 20_000  # nanoseconds by which guest time may leap
 CATCH_UP, FASTER = 1_500, 2  # while it catches up, guest time advances so many nanoseconds from one look to the next, and twice as fast as the host's
 SLICE = 1_000_000  # nanoseconds: the longest slice
+POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
 EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
 
@@ -31,10 +33,11 @@ EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
 class Machine:
     """One virtual machine, made from Options."""
 
-    def __init__(self, options: Options, lines: Sequence[Line]):
-        self.options, self.lines = options, lines
+    def __init__(self, options: Options, loop: Loop, lines: Sequence[Line]):
+        self.options, self.loop = options, loop
         self.skipped = 0  # nanoseconds of guest time that passed while halted, under --icount
-        self.start = time.monotonic_ns()
+        self.start = time.monotonic_ns()  # moves on while guest time stands still
+        self.paused: int | None = None  # since when, on the host's clock
         self.guest_time = self.looked = 0  # guest time when it was last read, and the instructions retired by then
         self.rate = 0.02  # instructions a nanosecond, measured
         self.code: int | None = None  # exit code, once something ends the run
@@ -52,7 +55,8 @@ class Machine:
         self.pc.clock.sooner = self.sooner
         self.resetting = False
         self.slice_end = 0  # guest time
-        self.input = True  # a serial line may have something
+        self.polled = 0  # when the event loop was last looked at, on the host's clock
+        for n, uart in self.pc.uarts.items(): self.connect(uart, lines[n])
         boot.enter(self.cpu.state, self.entry)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
@@ -91,7 +95,16 @@ class Machine:
 
     def host_time(self) -> int:
         """Host nanoseconds since power-on."""
-        return time.monotonic_ns() - self.start
+        return (self.paused or time.monotonic_ns()) - self.start
+
+    def pause(self) -> None:
+        """The CPU and guest time stand still."""
+        self.paused = self.paused or time.monotonic_ns()
+
+    def resume(self) -> None:
+        """They go on."""
+        if self.paused: self.start += time.monotonic_ns() - self.paused
+        self.paused = None
 
     def budget(self) -> int:
         """Instructions until the next timer is due, or a slice is over."""
@@ -116,42 +129,44 @@ class Machine:
 
     def run(self) -> int:
         """Runs until the guest, the user or an error ends it; the exit code."""
-        while self.code is None and not any(line.quit for line in self.lines):
-            self.step()
+        while self.code is None and not self.loop.quit:
+            if self.paused: self.loop.poll(None)
+            else: self.step()
         self.cpu.close()
         if self.options.stats:
             stats.report(self.stats(), self.options.stats)
         return self.code or 0
 
     def step(self) -> None:
-        """Timers, input, interrupts, then a slice or a sleep."""
+        """Input, timers, interrupts, then a slice or a sleep."""
         m = self.cpu.state
-        self.pc.run_due()
-        if self.input:
+        if time.monotonic_ns() - self.polled > POLL:
             self.poll()
+            if self.paused: return None
+        self.pc.run_due()
         if self.resetting or m.shutdown:
             return self.power_cycle('triple fault' if m.shutdown else 'reset')
         self.cpu.interrupt(self.pc.acknowledge)
         if m.halted:
             return self.sleep()
-        self.looked, self.input = m.retired, True
-        started = time.perf_counter_ns()
+        self.looked = m.retired
+        started = time.monotonic_ns()
         done = self.cpu.run(self.budget())
-        spent = time.perf_counter_ns() - started
+        spent = time.monotonic_ns() - started
         self.spent['running'] += spent / 1e9
         if done > 1000:
             self.rate += (done / spent - self.rate) / 8
         return None
 
-    def room(self, n: int) -> bool:
-        """Whether serial port n takes input."""
-        return n in self.pc.uarts and len(self.pc.uarts[n].queue) < QUEUE
+    def poll(self, timeout: float | None = 0) -> None:
+        """Serves the event loop."""
+        self.loop.poll(timeout)
+        self.polled = time.monotonic_ns()
 
-    def poll(self) -> None:
-        """Serial input."""
-        for n, line in enumerate(self.lines):
-            if self.room(n) and (data := line.poll()):
-                self.pc.uarts[n].receive(data)
+    def connect(self, uart: Uart, line: Line) -> None:
+        """A serial port's other end: it is read only while not too much waits for the guest."""
+        line.connect(self.loop, uart.receive, lambda: len(uart.queue) < QUEUE)
+        uart.drained = line.resume
 
     def sleep(self) -> None:
         """Waits for a timer or input; the CPU is halted."""
@@ -164,9 +179,7 @@ class Machine:
             self.skipped += max(deadline - self.now(), 0)
             return
         started = time.perf_counter()
-        descriptors = [descriptor for n, line in enumerate(self.lines) for descriptor in (line.descriptors if self.room(n) else [line.wake])]
-        ready = select.select(descriptors, [], [], None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
-        self.input = bool(ready[0])
+        self.poll(None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
         self.guest_time = self.host_time() if deadline is None else min(self.host_time(), max(deadline + LATENCY, self.guest_time))
         self.spent['idle'] += time.perf_counter() - started
 
@@ -205,12 +218,14 @@ def run_machine(options: Options) -> int:
     boot.load_kernel(Memory(options.memory), options.kernel, options.initrd, options.append)  # a file that is no kernel is told before anything is compiled
     build.setup(options.engine)
     with contextlib.ExitStack() as stack:
+        loop = Loop()
+        stack.callback(loop.close)
         lines: list[Line] = []
         for spec in options.serial or ('none',):
             lines.append(open_serial(spec))
             stack.callback(lines[-1].close)
-        stack.callback(signals(lines[0]))
+        stack.callback(signals(loop))
         try:
-            return Machine(options, lines).run()
+            return Machine(options, loop, lines).run()
         except MemoryError:
             raise EmuError(f'-m: this host has no {options.memory >> 20} MB to give') from None

@@ -1,20 +1,19 @@
 """The other end of the guest's serial line, by QEMU's `-serial`: this terminal, a file, nothing, a Unix socket.
 
-All have one interface, `Line`: the machine's loop waits for `descriptors` with select, then `poll()` gives the bytes for the guest, and `send` takes
-the guest's. Nothing is buffered; call `poll` only when the guest has room, so a pipe waits for it. End of input is no end of the run.
-`Console` also puts a terminal into raw mode, in which Ctrl-C is the guest's, and puts it back however the program ends (but by SIGKILL). `signals`
-makes SIGINT, SIGTERM and SIGHUP end the run cleanly: they only set a flag and wake the select.
+All have one interface, `Line`: `connect` lets the event loop hand to the guest what arrives, and `send` takes the guest's. Nothing is buffered: the line is read
+only while the guest has room, so a pipe waits for it. End of input is no end of the run.
+`Console` also puts a terminal into raw mode, in which Ctrl-C is the guest's, and puts it back however the program ends (but by SIGKILL).
 """
 import atexit
 import os
 import select
-import signal
 import socket
 import sys
 import termios
 from typing import Any, Callable
 
 from emu.errors import EmuError, file_error
+from emu.server.loop import Loop
 
 ESCAPE = 0x01  # Ctrl-A
 HELP = """
@@ -30,19 +29,27 @@ class Line:
 
     def __init__(self, source: int | None = None, sink: int | None = None):
         self.source, self.sink = source, sink
-        self.wake, self.waker = os.pipe()
-        self.quit = False  # the user, or a signal, asks the run to end
+        self.loop: Loop | None = None
 
-    @property
-    def descriptors(self) -> list[int]:
-        """What to wait for with select; readable when `poll` has something to do."""
-        return [self.wake] if self.source is None else [self.wake, self.source]
+    def connect(self, loop: Loop, receive: Callable[[bytes], object], room: Callable[[], bool]) -> None:
+        """From now on `receive` gets what arrives, as long as there is `room` for it."""
+        self.loop, self.receive, self.room = loop, receive, room
+        self.resume()
 
-    def poll(self) -> bytes:
-        """What has arrived for the guest, without waiting."""
-        ready = select.select(self.descriptors, [], [], 0)[0]
-        if self.wake in ready: os.read(self.wake, CHUNK)
-        if self.source is None or self.source not in ready: return b''
+    def resume(self) -> None:
+        """There is room again."""
+        if self.loop and self.source is not None: self.loop.watch(self.source, self.arrived)
+
+    def arrived(self) -> None:
+        """There is something to read."""
+        assert self.loop and self.source is not None
+        source, data = self.source, self.read()
+        if data: self.receive(data)
+        if self.source is None or not self.room(): self.loop.watch(source)
+
+    def read(self) -> bytes:
+        """What has arrived for the guest; at the end of input there is no source any more."""
+        assert self.source is not None
         try:
             data = os.read(self.source, CHUNK)
         except BlockingIOError:
@@ -62,15 +69,8 @@ class Line:
             except OSError:
                 self.sink = None
 
-    def ask_to_quit(self) -> None:
-        """Ends the run at the end of its slice, or of its sleep."""
-        self.quit = True
-        os.write(self.waker, b'q')
-
     def close(self) -> None:
         """Gives everything back."""
-        os.close(self.wake)
-        os.close(self.waker)
 
 
 class Console(Line):
@@ -85,8 +85,8 @@ class Console(Line):
             atexit.register(self.restore)
             termios.tcsetattr(0, termios.TCSANOW, raw(self.saved))
 
-    def poll(self) -> bytes:
-        data = super().poll()
+    def read(self) -> bytes:
+        data = super().read()
         return self.keys(data) if self.saved else data
 
     def keys(self, data: bytes) -> bytes:
@@ -98,7 +98,7 @@ class Console(Line):
                 continue
             if self.escaped:
                 self.escaped = False
-                if byte == ord('x'): self.ask_to_quit()
+                if byte == ord('x') and self.loop: self.loop.ask_to_quit()
                 elif byte == ord('h'): self.send(HELP.encode())
                 if byte != ESCAPE: continue
             out.append(byte)
@@ -113,7 +113,6 @@ class Console(Line):
 
     def close(self) -> None:
         self.restore()
-        super().close()
 
 
 def raw(attributes: list[Any]) -> list[Any]:
@@ -133,7 +132,6 @@ class File(Line):
         super().__init__(sink=open_file(path))
 
     def close(self) -> None:
-        super().close()
         if self.sink is not None: os.close(self.sink)
 
 
@@ -153,7 +151,6 @@ class Socket(Line):
         super().__init__(self.socket.fileno(), self.socket.fileno())
 
     def close(self) -> None:
-        super().close()
         self.socket.close()
 
 
@@ -183,13 +180,3 @@ def open_serial(spec: str) -> Line:
     if kind == 'file': return File(rest)
     if kind == 'unix': return Socket(rest)
     return Console() if kind == 'stdio' else Line()
-
-
-def signals(line: Line) -> Callable[[], None]:
-    """SIGINT, SIGTERM and SIGHUP ask the run to end from now on, until the returned function is called."""
-    before = {number: signal.signal(number, lambda *_: line.ask_to_quit()) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-
-    def undo() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return undo

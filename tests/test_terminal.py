@@ -13,24 +13,35 @@ import time
 import pytest
 
 from emu.errors import EmuError
-from emu.terminal import Console, Socket, open_serial, signals
+from emu.server.loop import Loop
+from emu.terminal import Console, Line, Socket, open_serial
 
 # Echoes what the guest would get, in brackets, until it is to quit; 'E' raises.
 PROGRAM = """
-import select, sys
-from emu.terminal import open_serial, signals
-line = open_serial('stdio')
-undo = signals(line)
-line.send(b'ready')
-while not line.quit:
-    select.select(line.descriptors, [], [], 10)
-    data = line.poll()
-    if data: line.send(b'[' + data + b']')
+from emu.server.loop import Loop, signals
+from emu.terminal import open_serial
+def receive(data):
+    line.send(b'[' + data + b']')
     if b'E' in data: raise RuntimeError('a bug')
+loop = Loop()
+line = open_serial('stdio')
+undo = signals(loop)
+line.connect(loop, receive, lambda: True)
+line.send(b'ready')
+while not loop.quit: loop.poll(10)
 undo()
 line.close()
+loop.close()
 print('over', flush=True)
 """
+
+
+class Guest:
+    """What a line is connected to; it takes `room` bytes."""
+
+    def __init__(self, line, room=100):
+        self.line, self.loop, self.got, self.room = line, Loop(), bytearray(), room
+        line.connect(self.loop, self.got.extend, lambda: len(self.got) < self.room)
 
 
 class Typist:
@@ -107,10 +118,12 @@ def test_terminal_is_restored_after_an_exception():
 
 
 def test_escape_keys_split_over_reads():
-    line = Console()
-    assert line.keys(b'a\x01') == b'a' and line.keys(b'\x01') == b'\x01' and line.keys(b'\x01q') == b'' and not line.quit
-    assert line.keys(b'\x01') == b'' and line.keys(b'xyz') == b'yz' and line.quit
+    line, loop = Console(), Loop()
+    line.loop = loop
+    assert line.keys(b'a\x01') == b'a' and line.keys(b'\x01') == b'\x01' and line.keys(b'\x01q') == b'' and not loop.quit
+    assert line.keys(b'\x01') == b'' and line.keys(b'xyz') == b'yz' and loop.quit
     line.close()
+    loop.close()
 
 
 def test_pipe_goes_to_the_guest_and_its_end_is_no_end():
@@ -151,11 +164,10 @@ def test_file_and_null(tmp_path):
     line = open_serial(f'file:{tmp_path}/log')
     line.send(b'one')
     line.send(b'two')
-    assert line.poll() == b'' and (tmp_path / 'log').read_bytes() == b'onetwo'
+    assert line.source is None and (tmp_path / 'log').read_bytes() == b'onetwo'
     line.close()
     null = open_serial('null')
     null.send(b'gone')
-    assert null.poll() == b''
     null.close()
 
 
@@ -165,14 +177,30 @@ def test_unix_socket_as_client(tmp_path):
         listener.listen(1)
         line = open_serial(f'unix:{tmp_path}/s')
         peer = listener.accept()[0]
+    guest = Guest(line)
     peer.sendall(b'in')
-    assert select.select(line.descriptors, [], [], 10)[0] and line.poll() == b'in'
+    assert guest.loop.poll(10) and guest.got == b'in'
     line.send(b'out')
     assert peer.recv(10) == b'out'
     peer.close()
-    assert line.poll() == b'' and not line.quit
+    assert guest.loop.poll(10) and guest.got == b'in' and not guest.loop.poll(0) and not guest.loop.quit
     line.send(b'nobody reads this')
     line.close()
+
+
+def test_line_is_read_only_while_there_is_room():
+    """What does not fit waits with its sender, and is not lost."""
+    here, there = socket.socketpair()
+    guest = Guest(Line(here.fileno()), room=4096)
+    there.sendall(b'x' * 10000)
+    for _ in range(10): guest.loop.poll()
+    assert len(guest.got) == 4096 and not guest.loop.poll()
+    guest.room = 20000
+    guest.line.resume()
+    for _ in range(10): guest.loop.poll()
+    assert guest.got == b'x' * 10000
+    here.close()
+    there.close()
 
 
 def test_unix_socket_as_server(tmp_path):
@@ -185,7 +213,8 @@ def test_unix_socket_as_server(tmp_path):
         time.sleep(0.02)
     thread.join(10)
     peer.sendall(b'hello')
-    assert select.select(lines[0].descriptors, [], [], 10)[0] and lines[0].poll() == b'hello'
+    guest = Guest(lines[0])
+    assert guest.loop.poll(10) and guest.got == b'hello'
     lines[0].close()
     peer.close()
 
@@ -194,14 +223,3 @@ def test_unix_socket_as_server(tmp_path):
 def test_lines_that_cannot_be(spec):
     with pytest.raises(EmuError, match='no such file|unknown word'):
         open_serial(spec)
-
-
-def test_signal_wakes_the_wait_at_once():
-    line = open_serial('null')
-    undo = signals(line)
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    start = time.monotonic()
-    select.select(line.descriptors, [], [], 10)
-    assert line.quit and time.monotonic() - start < 5
-    undo()
-    line.close()

@@ -23,11 +23,13 @@ TRIGGERS = 1, 4, 8, 14
 
 
 class Uart:
-    """`send` gets what the guest transmits; `receive` is for what it shall get. `irq` follows the interrupt output."""
+    """`send` gets what the guest transmits; `receive` is for what it shall get, `drained` may be set to hear when all of it is on its way. `irq` follows the
+    interrupt output."""
 
     def __init__(self, bus: Bus, clock: Clock, irq: Callable[[bool], None], send: Callable[[bytes], object], first: int = 0x3f8):
         self.clock, self.irq, self.send = clock, irq, send
         self.queue: deque[int] = deque()
+        self.drained: Callable[[], object] = lambda: None
         self.burst_timer: Timer | None = None
         self.idle_timer: Timer | None = None
         self.output = False
@@ -95,6 +97,7 @@ class Uart:
         for _ in range(count): self.fifo.append(self.queue.popleft())
         self.burst_timer = self.clock.at(self.clock.now() + count * self.character(), self.burst_over)
         self.arrived()
+        if not self.queue: self.drained()
 
     def burst_over(self) -> None:
         """The line is free."""

@@ -1,0 +1,77 @@
+"""The event loop: everything that the machine's thread serves besides the CPU: serial lines, the control socket, and what asks to end the run.
+
+The machine waits in it while the CPU is halted or stopped (`poll(timeout)`), and looks at it about once a millisecond while the CPU runs (`poll()`). Callbacks run in
+that thread, between two slices, and must not wait. They are called again for as long as the file is ready: who does not want to read now stops watching.
+Made of select(2): epoll counts whole milliseconds, too coarse for a guest's timers, and takes no regular files, which standard input may be.
+Left out therefore: descriptors of 1024 and above, which `watch` refuses with OSError.
+"""
+import os
+import selectors
+import signal
+from typing import Callable
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+DESCRIPTORS = 1024  # FD_SETSIZE
+
+Callback = Callable[[], object]
+
+
+class Loop:
+    """`quit` is set once somebody has asked for the end of the run: the user, a signal."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.SelectSelector()
+        self.quit = False
+        self.awake, self.waker = os.pipe()
+        for end in (self.awake, self.waker): os.set_blocking(end, False)
+        self.watch(self.awake, self.awoken)
+
+    def watch(self, file: int, read: Callback | None = None, write: Callback | None = None) -> None:
+        """From now on calls `read` while there is something to read (or the end of it), `write` while there is room; replaces what was said of this descriptor before."""
+        if file >= DESCRIPTORS: raise OSError(f'too many open files: descriptor {file}; up to {DESCRIPTORS - 1} can be waited for')
+        events = READ * (read is not None) | WRITE * (write is not None)
+        known = file in self.selector.get_map()
+        if not events:
+            if known: self.selector.unregister(file)
+        elif known: self.selector.modify(file, events, (read, write))
+        else: self.selector.register(file, events, (read, write))
+
+    def poll(self, timeout: float | None = 0) -> bool:
+        """Serves what is ready, after waiting up to `timeout` seconds for it (None: for as long as it takes); whether anything was."""
+        ready = self.selector.select(timeout)
+        for key, events in ready:
+            for event, callback in zip((READ, WRITE), key.data):
+                if events & event and self.selector.get_map().get(key.fd) is key: callback()  # a callback may have ended or changed what comes after it
+        return bool(ready)
+
+    def wake(self) -> None:
+        """Ends a wait; for signal handlers and other threads."""
+        try:
+            os.write(self.waker, b'w')
+        except BlockingIOError:  # it is full: the loop will wake
+            pass
+
+    def awoken(self) -> None:
+        """Somebody wrote into the pipe."""
+        os.read(self.awake, 4096)
+
+    def ask_to_quit(self) -> None:
+        """Ends the run at the end of its slice, or of its sleep."""
+        self.quit = True
+        self.wake()
+
+    def close(self) -> None:
+        """Gives the descriptors back; those watched belong to others."""
+        self.selector.close()
+        os.close(self.awake)
+        os.close(self.waker)
+
+
+def signals(loop: Loop) -> Callable[[], None]:
+    """SIGINT, SIGTERM and SIGHUP ask the run to end from now on, until the returned function is called."""
+    before = {number: signal.signal(number, lambda *_: loop.ask_to_quit()) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def undo() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return undo

@@ -1,0 +1,97 @@
+"""emu/server/loop.py: callbacks for files that are ready, and waits that end when they should."""
+import os
+import signal
+import socket
+import threading
+import time
+from typing import Iterator
+
+import pytest
+
+from emu.server.loop import Loop, signals
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    made = socket.socketpair()
+    yield made
+    for end in made: end.close()
+
+
+def test_reads_and_writes(loop: Loop, pair: tuple[socket.socket, socket.socket]) -> None:
+    """Each callback for its own event, again and again, until it is taken away."""
+    here, there = pair
+    seen: list[str] = []
+    loop.watch(here.fileno(), lambda: seen.append('read'), lambda: seen.append('write'))
+    assert loop.poll() and seen == ['write']
+    there.sendall(b'x')
+    assert loop.poll() and seen == ['write', 'read', 'write']
+    loop.watch(here.fileno(), lambda: seen.append('only read'))
+    assert loop.poll() and loop.poll() and seen[3:] == ['only read'] * 2
+    loop.watch(here.fileno())
+    loop.watch(here.fileno())
+    assert not loop.poll() and len(seen) == 5
+
+
+def test_callback_ends_another(loop: Loop, pair: tuple[socket.socket, socket.socket]) -> None:
+    """Both were ready, but what the first one ended is not called any more."""
+    seen: list[int] = []
+
+    def only(mine: int, other: int) -> None:
+        seen.append(mine)
+        loop.watch(other)
+    numbers = [end.fileno() for end in pair]
+    for end in pair: end.sendall(b'x')
+    for mine, other in (numbers, numbers[::-1]): loop.watch(mine, lambda mine=mine, other=other: only(mine, other))
+    loop.poll()
+    assert len(seen) == 1
+
+
+def test_regular_file_is_always_ready(loop: Loop, tmp_path: os.PathLike[str]) -> None:
+    """`emu run < file`, which epoll would refuse."""
+    with open(f'{tmp_path}/f', 'w+') as file:
+        loop.watch(file.fileno(), lambda: None)
+        assert loop.poll(10)
+        loop.watch(file.fileno())
+
+
+def test_waits_are_exact(loop: Loop) -> None:
+    """Not rounded to milliseconds: a guest's timer may be due in 200 microseconds."""
+    waits = []
+    for _ in range(100):
+        start = time.monotonic()
+        assert not loop.poll(0.0002)
+        waits.append(time.monotonic() - start)
+    assert min(waits) < 0.0009
+
+
+def test_wake_and_quit_from_another_thread(loop: Loop) -> None:
+    for ask in (loop.wake, loop.ask_to_quit):
+        threading.Timer(0.05, ask).start()
+        start = time.monotonic()
+        assert loop.poll(10) and time.monotonic() - start < 5
+    assert loop.quit
+    for _ in range(100_000): loop.wake()  # more than a pipe holds
+    loop.poll(0)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_wakes_the_wait_at_once(loop: Loop, number: int) -> None:
+    undo = signals(loop)
+    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+    start = time.monotonic()
+    loop.poll(10)
+    assert loop.quit and time.monotonic() - start < 5
+    undo()
+
+
+def test_too_many_descriptors(loop: Loop) -> None:
+    with pytest.raises(OSError, match='too many open files'):
+        loop.watch(1024, lambda: None)

@@ -9,7 +9,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 
-enum { CODE = 0x200000, DATA = 0x218000, WINDOW = DATA + 0x1000 - 256, SHARED = 0x10000000, TIMEOUT = 0xff, TICK = 26 /* SIGVTALRM: of our own time, whatever else the host does */ };
+enum { CODE = 0x200000, DATA = 0x218000, WINDOW = DATA + 0x1000 - 256, SHARED = 0x5a000000 /* out of reach of bit strings */, TIMEOUT = 0xff, TICK = 26 /* SIGVTALRM: of our own time, whatever else the host does */ };
 
 struct user_desc { u32 entry, base, limit, flags; };                /* modify_ldt's argument */
 struct setup { u32 cases, descriptors, pad[2]; struct user_desc ldt[15]; };

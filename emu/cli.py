@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Callable, NoReturn, Sequence
 
 from emu import __version__, cache
+from emu.boot.firmware import Boot
 from emu.errors import EmuError, file_error
+from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
 from emu.options import ENGINES, LOGS, PLACES, POLICIES, Drive, Options
 
@@ -99,12 +101,29 @@ def plugged(interface: str, index: int, media: str = 'disk') -> dict[str, Any]:
     return dict(dest='drives', action='append', type=lambda file: Drive(file, interface, index, media))
 
 
+def boot(text: str) -> Boot:
+    """What -boot takes: drives, or KEY=VALUE with commas."""
+    made = Boot()
+    for word in (text if '=' in text else f'order={text}').split(','):
+        key, _, value = word.partition('=')
+        drives = bool(value) and not set(value) - set(BOOT_DRIVES)
+        if key == 'order' and drives: made = made._replace(order=value)
+        elif key == 'once' and drives: made = made._replace(once=value)
+        elif key == 'menu' and value in ('on', 'off'): made = made._replace(menu=value == 'on')
+        elif key == 'splash-time' and value.isascii() and value.isdigit(): made = made._replace(wait=int(value))
+        else: raise argparse.ArgumentTypeError(f"'{word}' is none of order=DRIVES, once=DRIVES (of {BOOT_DRIVES}), menu=on, splash-time=MILLISECONDS")
+    return made
+
+
 # Option, its value in the help ('': a flag), what argparse is told, help. Each fills the field of Options named in `dest`, or the one of its own name.
 RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('m', 'MB', dict(dest='memory', type=size), 'memory in megabytes, or with a suffix M or G (default 128)'),
     ('kernel', 'FILE', {}, 'a Linux bzImage or a multiboot 1 kernel'),
     ('initrd', 'FILE', {}, "Linux's initial RAM disk; multiboot modules as 'FILE ARGUMENTS,FILE...'"),
     ('append', 'TEXT', {}, "the kernel's command line"),
+    ('bios', 'FILE', {}, 'the BIOS that runs where there is no -kernel (default: SeaBIOS, fetched when it is needed)'),
+    ('vgabios', 'FILE', {}, 'a VGA BIOS, at C0000h'),
+    ('boot', 'LIST', dict(type=boot), 'order=adnc, once=DRIVES, menu=on: drives that the BIOS boots from'),
     *((f'hd{"abcd"[n]}', 'FILE', plugged('ide', n), f'{("primary", "secondary")[n // 2]} IDE {("master", "slave")[n % 2]}: a raw disk image') for n in range(4)),
     ('cdrom', 'FILE', plugged('ide', 2, 'cdrom'), 'the CD in the secondary IDE master'),
     ('drive', 'KEYS', dict(dest='drives', action='append', type=drive),
@@ -177,7 +196,6 @@ def do_run(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(arguments).items() if name != 'do' and name not in IGNORED}
     given.update({name: tuple(given[name]) for name in ('debugcon', 'drives', 'serial') if name in given})
     options = Options(**given)
-    if options.kernel is None: raise EmuError('nothing to run: name a kernel with -kernel (`emu demo` needs none)')
     from emu.machine import run_machine
     return run_machine(options)
 

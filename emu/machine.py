@@ -8,10 +8,12 @@ import sys
 import time
 from typing import Any, Sequence
 
-from emu import boot, stats
+from emu import boot, guests, stats
+from emu.boot import firmware
 from emu.cpu import Cpu
 from emu.errors import EmuError, file_error
 from emu.hw.pc import Pc
+from emu.hw.rtc import SHUTDOWN_STATUS
 from emu.hw.uart import Uart
 from emu.isa.flags import IF
 from emu.jit import build
@@ -46,18 +48,19 @@ class Machine:
         self.memory = Memory(options.memory)
         if options.log:
             raise EmuError(f'not implemented: -d {",".join(sorted(options.log))}')
-        self.entry = self.load()
+        self.entry = load(self.memory, options)
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
         debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
-        self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit)
+        self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
+                     firmware=firmware.told(options.memory, options.boot))
         self.cpu.bus = self.pc.bus
         self.pc.clock.sooner = self.sooner
-        self.resetting = False
+        self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
         self.slice_end = 0  # guest time
         self.polled = 0  # when the event loop was last looked at, on the host's clock
         for n, uart in self.pc.uarts.items(): self.connect(uart, lines[n])
-        boot.enter(self.cpu.state, self.entry)
+        if self.entry: boot.enter(self.cpu.state, self.entry)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
 
@@ -70,9 +73,9 @@ class Machine:
     def set_a20(self, enabled: bool) -> None:
         self.cpu.set_a20(enabled)
 
-    def reset(self) -> None:
+    def reset(self, hard: bool = False) -> None:
         """A device pulls RESET: done when the slice has ended."""
-        self.resetting = True
+        self.resetting = 'hard' if hard or self.entry or self.resetting == 'hard' else 'soft'
         self.cpu.end_slice()
 
     def exit(self, code: int) -> None:
@@ -121,11 +124,6 @@ class Machine:
             self.cpu.end_slice()
 
     # --- the run ---------------------------------------------------------------------------------------------------------------------
-
-    def load(self) -> boot.Entry:
-        """Puts the kernel into memory; where the CPU starts."""
-        assert self.options.kernel
-        return boot.load_kernel(self.memory, self.options.kernel, self.options.initrd, self.options.append)
 
     def run(self) -> int:
         """Runs until the guest, the user or an error ends it; the exit code."""
@@ -184,17 +182,21 @@ class Machine:
         self.spent['idle'] += time.perf_counter() - started
 
     def power_cycle(self, why: str) -> None:
-        """RESET: everything starts over, or the run ends."""
-        if why == 'triple fault':
-            m = self.cpu.state
+        """RESET: everything starts over, or the processor alone, or the run ends. A processor that shuts down is reset by the chipset (82371SB, "INIT"), which
+        286 programs use to get back to real mode: they leave a reason in the CMOS, and a BIOS that looks there."""
+        m, faulted = self.cpu.state, why == 'triple fault'
+        if faulted and (self.entry or not self.options.reboot or not self.pc.rtc.cmos[SHUTDOWN_STATUS]):
             print(f'emu: triple fault at CS:EIP {m.selector[1]:04X}:{m.eip:08X}, last exception {m.fault_vector}', file=sys.stderr)
-        if not self.options.reboot or why == 'triple fault':
-            self.code = 1 if why == 'triple fault' else 0
-            return
-        self.resetting = False
-        self.pc.reset()
+        if faulted and (self.entry or not self.options.reboot): self.code = 1
+        elif self.resetting == 'hard' and not self.options.reboot: self.code = 0
+        if self.code is not None: return
+        if self.resetting == 'hard':
+            self.pc.reset()
+            self.pc.rtc.set_boot_order(self.options.boot.order)
+        self.resetting = None
         self.cpu.reset()
-        boot.enter(self.cpu.state, self.load())
+        self.pc.a20.set(True)
+        if self.entry: boot.enter(m, load_kernel(self.memory, self.options))
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """What --stats reports."""
@@ -212,10 +214,23 @@ class Machine:
         return out.write
 
 
+def load_kernel(memory: Memory, options: Options) -> boot.Entry:
+    """Puts the kernel into memory; where the CPU starts."""
+    assert options.kernel
+    return boot.load_kernel(memory, options.kernel, options.initrd, options.append)
+
+
+def load(memory: Memory, options: Options) -> boot.Entry | None:
+    """Puts the kernel or the BIOS into memory; where the CPU starts, None: at its reset vector."""
+    if options.kernel: return load_kernel(memory, options)
+    firmware.load_bios(memory, options.bios or str(guests.get('firmware')['bios-256k.bin']))
+    if options.vgabios: memory.add_rom(firmware.read_vga_bios(options.vgabios), firmware.VGA_BIOS)
+    return None
+
+
 def run_machine(options: Options) -> int:
     """Runs a machine in this process, its serial lines where the options say; the exit code."""
-    assert options.kernel
-    boot.load_kernel(Memory(options.memory), options.kernel, options.initrd, options.append)  # a file that is no kernel is told before anything is compiled
+    load(Memory(options.memory), options)  # a file that is no kernel or BIOS is told before anything is compiled
     build.setup(options.engine)
     with contextlib.ExitStack() as stack:
         loop = Loop()

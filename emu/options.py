@@ -5,6 +5,7 @@ What no machine can be made of (2 TiB of RAM, an unknown processor) is refused h
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emu.boot.firmware import Boot
 from emu.errors import EmuError
 from emu.isa.models import MODELS
 from emu.mem.memory import RAM_MAX
@@ -36,6 +37,9 @@ class Options:
     kernel: str | None = None
     initrd: str | None = None  # multiboot: 'file args,file2'
     append: str = ''
+    bios: str | None = None  # None: SeaBIOS
+    vgabios: str | None = None
+    boot: Boot = Boot()
     cpu: str = 'default'
     serial: tuple[str, ...] = ('stdio',)  # COM1 to COM4: each stdio, file:F, null, unix:P; none: no such port
     reboot: bool = True  # False: a reset ends the run

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from emu.boot.firmware import Boot
 from emu.cli import main
 from emu.options import Drive, Options
 from emu.stats import report
@@ -93,6 +94,10 @@ def test_drives_that_have_no_place(options, capsys, words, message):
 def test_serial_may_be_repeated(options):
     assert options('-kernel', 'k').serial == ('stdio',)
     assert options('-kernel', 'k', '-serial', 'null', '-serial', 'file:f').serial == ('null', 'file:f')
+def test_boot(options):
+    """As QEMU takes it."""
+    assert options('-boot', 'd').boot == Boot('d') and options().boot == Boot('cad')
+    assert options('-boot', 'order=ac,once=d,menu=on,splash-time=500').boot == Boot('ac', 'd', True, 500)
 
 
 @pytest.mark.parametrize('text, size', [('16', 16 << 20), ('16M', 16 << 20), ('1G', 1 << 30), ('2048k', 2 << 20), ('size=32M', 32 << 20)])
@@ -123,6 +128,8 @@ def test_memory_suffixes(options, text, size):
     (['run', '-drive', 'file=f,index=-1'], 'index=-1'),
     (['run', '-drive', 'file=f,werror=stop'], "'werror'"),
     (['run', '-drive', 'index=1'], 'file='),
+    (['run', '-boot', 'x'], "'order=x'"),
+    (['run', '-boot', 'order=c,menu=maybe'], "'menu=maybe'"),
     (['run', 'vmlinuz'], 'vmlinuz'),
     (['run', '-nographic=1'], 'nographic'),
     (['boot'], 'boot'),
@@ -141,7 +148,8 @@ def test_usage_errors(capsys, words, message):
     (['-kernel', 'k', '-tcache-size', '0'], '-tcache-size'),
     (['-kernel', 'k', *['-serial', 'null'] * 5], 'COM4'),
     (['-kernel', 'k', *['-serial', 'stdio'] * 2], 'only one'),
-    ([], '-kernel'),
+    (['-bios', '/nowhere/b'], '/nowhere/b: no such file'),
+    (['-bios', __file__], 'no BIOS'),
 ])
 def test_nonsense_values(capsys, words, message):
     assert main(['run', *words]) == 1

@@ -24,7 +24,7 @@ class Cpu:
     def nmi(self) -> None:
         self.log.append('nmi')
 
-    def reset(self) -> None:
+    def reset(self, hard: bool = False) -> None:
         self.log.append('reset')
 
     def set_a20(self, enabled: bool) -> None:

@@ -177,3 +177,10 @@ def test_nmi_mask(m: Machine) -> None:
     """Port 70h, bit 7."""
     m.bus.port_out(0x70, 8, 0x8d)
     assert m.rtc.nmi_masked and m.bus.port_in(0x71, 8) == 0x80 and m.bus.port_in(0x70, 8) == 0xff
+
+
+def test_boot_order() -> None:
+    """As QEMU and SeaBIOS have it: digits from 3Dh's low one on; 1 floppy, 2 disk, 3 CD, 4 network."""
+    for drives, low, high in (('cad', 0x12, 0x30), ('d', 3, 0), ('acdn', 0x21, 0x30), ('', 0, 0)):
+        rtc = Rtc(Bus(), Clock(lambda: 0), lambda level: None, 16 << 20, 0.0, drives)
+        assert (rtc.cmos[0x3d], rtc.cmos[0x38]) == (low, high)

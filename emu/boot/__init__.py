@@ -2,11 +2,10 @@
 
 Each format is a module: linux.py (bzImage), multiboot.py. A file is told by what it holds, in QEMU's order: Linux first.
 """
-from pathlib import Path
-
 from emu.boot import linux, multiboot
 from emu.boot.entry import CODE, CODE_ACCESS, DATA, DATA_ACCESS, Entry
-from emu.errors import EmuError, file_error
+from emu.boot.files import read_file
+from emu.errors import EmuError
 from emu.isa.flags import set_arithmetic_flags
 from emu.isa.segments import update_mode
 from emu.isa.state import CS, DS, ES, FS, GS, SS, State
@@ -25,16 +24,6 @@ def load_kernel(memory: Memory, kernel_path: str, initrd_path: str | None, cmdli
         modules = [(text, read_file(path)) for path, text in multiboot.split_modules(initrd_path or '')]
         return multiboot.load(memory, kernel, kernel_path, modules, cmdline)
     raise EmuError(f'{kernel_path}: not a kernel: neither a Linux bzImage nor a multiboot 1 file')
-
-
-def read_file(path: str) -> bytes:
-    """The contents of a file that must not be empty."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise file_error(path, error) from None
-    if not data: raise EmuError(f'{path}: the file is empty')
-    return data
 
 
 def enter(state: State, entry: Entry) -> None:

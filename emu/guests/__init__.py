@@ -14,7 +14,7 @@ from typing import Callable, Iterator, NamedTuple
 
 from emu import cache
 from emu.errors import EmuError, file_error
-from emu.guests import linux
+from emu.guests import firmware, linux
 
 RECORD = 'packages.json'
 
@@ -27,7 +27,8 @@ class Guest(NamedTuple):
     sources: tuple[Path, ...]
 
 
-GUESTS = {'linux': Guest("Debian's i386 kernels (vmlinuz-686, vmlinuz-686-pae), each with an initramfs of busybox", linux.make, linux.SOURCES)}
+GUESTS = {'linux': Guest("Debian's i386 kernels (vmlinuz-686, vmlinuz-686-pae), each with an initramfs of busybox", linux.make, linux.SOURCES),
+          'firmware': Guest('SeaBIOS (bios-256k.bin, bios.bin) and VGA BIOSes (vgabios-stdvga.bin, vgabios.bin)', firmware.make, firmware.SOURCES)}
 
 
 def available() -> dict[str, str]:

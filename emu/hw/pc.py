@@ -7,6 +7,7 @@ from typing import Callable, Protocol, Sequence
 
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
+from emu.hw.fw_cfg import NOTHING, Firmware, FwCfg
 from emu.hw.i8042 import I8042
 from emu.hw.pci import Pci
 from emu.hw.pic import Pic
@@ -14,7 +15,7 @@ from emu.hw.pit import Pit
 from emu.hw.ports import A20, Port92, PortB, Remembered, ResetControl, add_debug_exit, add_debugcon
 from emu.hw.rtc import Rtc
 from emu.hw.uart import Uart
-from emu.mem.memory import Memory
+from emu.mem.memory import SHADOW, SHADOW_END, Memory
 
 COM = (0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)  # ports and IRQs of COM1 to COM4
 
@@ -28,8 +29,8 @@ class Processor(Protocol):
     def nmi(self) -> None:
         """NMI."""
 
-    def reset(self) -> None:
-        """RESET."""
+    def reset(self, hard: bool = False) -> None:
+        """RESET; hard: with the whole machine."""
 
     def set_a20(self, enabled: bool) -> None:
         """A20M#."""
@@ -49,20 +50,23 @@ class Pc:
     """`now` is guest time in ns; `serial` takes what each of COM1 to COM4 sends (None: no such port); `rtc_epoch` is the time of day at the start (None: the host's)."""
 
     def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Sequence[Callable[[bytes], object] | None] = (),
-                 rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None):
+                 rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None,
+                 firmware: Firmware = NOTHING):
         self.memory, self.cpu = memory, cpu
         self.bus = bus = Bus()
         self.clock = clock = Clock(now)
         self.pic = Pic(bus, cpu.set_irq)
         self.pit = Pit(bus, clock, self.irq(0))
-        self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch)
+        self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch, firmware.boot_order)
         self.uarts = {n: Uart(bus, clock, self.com_irq(COM[n][1]), send, COM[n][0]) for n, send in enumerate(serial) if send}
         self.a20 = A20(cpu.set_a20)
         self.remembered = Remembered(bus)
         self.port_b = PortB(bus, clock, self.pit.channels[2])
         self.port_92 = Port92(bus, self.a20, cpu.reset)
         self.i8042 = I8042(bus, clock, self.irq(1), self.irq(12), self.a20, cpu.reset)
-        self.pci = Pci(bus, self.pic.set_irq)
+        self.pci = Pci(bus, self.pic.set_irq, memory.shadow)
+        self.fw_cfg = FwCfg(bus, memory, firmware)
+        bus.add_mmio(SHADOW, SHADOW_END - SHADOW, lambda offset, w: -1, self.write_shadow)
         self.reset_control = ResetControl(bus, cpu.reset, self.hard_reset)
         for port, write in debugcon: add_debugcon(bus, port, write)
         if debug_exit is not None: add_debug_exit(bus, debug_exit, cpu.exit)
@@ -78,11 +82,20 @@ class Pc:
 
     def reset(self) -> None:
         """Every device's RESET; the CPU has its own."""
-        devices: list[Resettable] = [self.pit, self.rtc, *self.uarts.values(), self.i8042, self.pci, self.port_b, self.port_92, self.reset_control, self.remembered, self.pic]
+        devices: list[Resettable] = [self.pit, self.rtc, *self.uarts.values(), self.i8042, self.pci, self.port_b, self.port_92, self.reset_control, self.remembered,
+                                     self.fw_cfg, self.pic]
         for device in devices: device.reset()
         self.a20.set(True)
 
     def hard_reset(self) -> None:
         """What the reset button does."""
         self.reset()
-        self.cpu.reset()
+        self.cpu.reset(hard=True)
+
+    def write_shadow(self, offset: int, w: int, v: int) -> None:
+        """A write to C0000h to FFFFFh that the page map does not let through."""
+        self.memory.write_shadow(SHADOW + offset, v.to_bytes(w // 8, 'little'))
+
+    def nmi(self) -> None:
+        """NMI, unless port 70h bit 7 masks it."""
+        if not self.rtc.nmi_masked: self.cpu.nmi()

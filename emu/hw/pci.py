@@ -2,14 +2,20 @@
 the PC: the 82441FX host bridge (8086:1237) and the 82371SB PIIX3 ISA bridge (8086:7000) with its interrupt steering.
 
 A device's base addresses call `moved(address or None)` when they come, go or change; the device registers its own window with the bus. Left out: bridges to
-other buses, special cycles, expansion ROMs, power management. The host bridge's registers are only remembered, PAM (shadow RAM) and SMRAM included.
+other buses, special cycles, expansion ROMs, power management. Of the host bridge's registers only PAM (shadow RAM) does something; SMRAM and the others are
+remembered. Subsystem IDs are QEMU's, by which SeaBIOS knows where it is.
 """
 from typing import Callable, NamedTuple
 
 from emu.hw.bus import Bus
 
-COMMAND, STATUS, BAR0, INTERRUPT_LINE, INTERRUPT_PIN = 0x04, 0x06, 0x10, 0x3c, 0x3d
+COMMAND, STATUS, BAR0, SUBSYSTEM, INTERRUPT_LINE, INTERRUPT_PIN = 0x04, 0x06, 0x10, 0x2c, 0x3c, 0x3d
+QEMU = 0x11001af4  # its subsystem and vendor
 IO_SPACE, MEMORY_SPACE, BUS_MASTER = 1, 2, 4  # of the command register
+PAM = 0x59  # 82441FX: the first of seven registers
+# The half of a PAM register with each region: register, shift, address, size (data sheet, "PAM[6:0]", table 3-6).
+PAM_REGIONS = ((PAM, 4, 0xf0000, 0x10000), *((PAM + 1 + n // 2, 4 * (n % 2), 0xc0000 + n * 0x4000, 0x4000) for n in range(12)))
+PAM_READ, PAM_WRITE = 1, 2  # accesses go to RAM
 PIRQ = 0x60  # PIIX3: four routing registers
 ROUTABLE = {3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15}
 
@@ -33,6 +39,7 @@ class PciDevice:
         self.put(2, 16, device)
         self.put(8, 32, class_code << 8 | revision)
         self.put(0x0e, 8, header)
+        self.put(SUBSYSTEM, 32, QEMU)
         self.put(INTERRUPT_PIN, 8, pin)
         self.allow(COMMAND, 16, 0x0100 if class_code >> 16 == 6 else 0x0147)  # bridges are always on
         self.allow(0x0c, 16, 0xf8ff)  # cache line size, latency timer
@@ -85,16 +92,29 @@ class PciDevice:
 
 
 class HostBridge(PciDevice):
-    """82441FX (data sheet, "PCI Configuration Registers")."""
+    """82441FX (data sheet, "PCI Configuration Registers"); `shadow(address, size, reads, writes)` is told what the PAM registers send to RAM."""
 
-    def __init__(self) -> None:
+    def __init__(self, shadow: Callable[[int, int, bool, bool], None]):
         super().__init__(0x8086, 0x1237, 0x060000, revision=2)
+        self.shadow = shadow
         self.put(COMMAND, 16, 0x0006)
         self.put(STATUS, 16, 0x0280)
         self.put(0x72, 8, 0x02)  # SMRAM
         for at in range(0x50, 0x60): self.allow(at, 8, 0xff)  # PMC, DRAM and PAM registers
         for at in range(0x60, 0x68): self.allow(at, 8, 0xff)  # DRB: DRAM row boundaries
         self.allow(0x72, 8, 0x77)
+        self.pam = self.attributes()
+
+    def attributes(self) -> list[int]:
+        """PAM_READ and PAM_WRITE of each region."""
+        return [self.config[at] >> shift & 3 for at, shift, _, _ in PAM_REGIONS]
+
+    def place(self) -> None:
+        """Base addresses, and the regions whose attributes have changed."""
+        super().place()
+        old, self.pam = self.pam, self.attributes()
+        for before, now, (_, _, address, size) in zip(old, self.pam, PAM_REGIONS):
+            if now != before: self.shadow(address, size, bool(now & PAM_READ), bool(now & PAM_WRITE))
 
 
 class IsaBridge(PciDevice):
@@ -119,16 +139,16 @@ class IsaBridge(PciDevice):
 
 
 class Pci:
-    """Bus 0: ports CF8h and CFCh, and the interrupt lines. `set_irq(n, level)` is the interrupt controller's."""
+    """Bus 0: ports CF8h and CFCh, and the interrupt lines. `set_irq(n, level)` is the interrupt controller's, `shadow` as the host bridge has it."""
 
-    def __init__(self, bus: Bus, set_irq: Callable[[int, bool], None]):
+    def __init__(self, bus: Bus, set_irq: Callable[[int, bool], None], shadow: Callable[[int, int, bool, bool], None] = lambda *region: None):
         self.set_irq = set_irq
         self.address = 0
         self.devices: dict[tuple[int, int], PciDevice] = {}
         self.lines: set[tuple[int, int]] = set()  # (device, pin) of those that ask for an interrupt
         self.driven: set[int] = set()  # IRQs that are high for them
         self.isa = IsaBridge(self.route)
-        self.add(0, 0, HostBridge())
+        self.add(0, 0, HostBridge(shadow))
         self.add(1, 0, self.isa)
         bus.add_ports(0xcf8, 4, self.read_address, self.write_address, wide=True)
         bus.add_ports(0xcfc, 4, self.read_data, self.write_data, wide=True)

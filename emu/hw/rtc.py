@@ -15,21 +15,23 @@ from emu.hw.clock import Clock, Timer
 SECOND = 10 ** 9
 UPDATE = 2_228_000  # ns of UIP before a second begins
 SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR, A, B, C, D = range(14)
-CENTURY = 0x32
+SHUTDOWN_STATUS, CENTURY = 0x0f, 0x32
 TIME = {SECONDS, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR, CENTURY}
 SET, PIE, AIE, UIE, BINARY, HOURS24 = 0x80, 0x40, 0x20, 0x10, 4, 2  # bits of register B
 IRQF, PF, AF, UF = 0x80, 0x40, 0x20, 0x10  # bits of register C
 UIP = 0x80
+BOOT_DRIVES = 'acdn'  # floppy, disk, CD, network: 1 to 4 in the CMOS
 
 
 class Rtc:
     """`epoch` is the time (seconds since 1970) at which guest time is now; `memory` the bytes of RAM that the CMOS tells of."""
 
-    def __init__(self, bus: Bus, clock: Clock, irq: Callable[[bool], None], memory: int, epoch: float | None = None):
+    def __init__(self, bus: Bus, clock: Clock, irq: Callable[[bool], None], memory: int, epoch: float | None = None, boot_order: str = ''):
         self.clock, self.irq = clock, irq
         self.cmos = bytearray(128)
         self.cmos[A], self.cmos[B], self.cmos[D] = 0x26, HOURS24, 0x80  # 32768 Hz, 1024 Hz periodic; valid RAM and time
         self.describe(memory)
+        self.set_boot_order(boot_order)
         self.index, self.nmi_masked = 0, False
         self.timer: Timer | None = None
         now, nanoseconds = clock.now(), int((time.time() if epoch is None else epoch) * SECOND)
@@ -44,6 +46,11 @@ class Rtc:
             self.cmos[at:at + 2] = size.to_bytes(2, 'little')
         self.cmos[0x14] = 0x06  # a coprocessor, a PS/2 mouse
         self.cmos[0x2e:0x30] = sum(self.cmos[0x10:0x2e]).to_bytes(2, 'big')
+
+    def set_boot_order(self, drives: str) -> None:
+        """Letters of -boot, of which three fit, where QEMU has them: 3Dh the first and second (low digit, high digit), 38h the third in its high digit."""
+        first, second, third = ([BOOT_DRIVES.index(drive) + 1 for drive in drives] + [0, 0, 0])[:3]
+        self.cmos[0x3d], self.cmos[0x38] = second << 4 | first, third << 4
 
     def reset(self) -> None:
         """RESET: interrupts are disabled and their flags cleared; time and RAM are on the battery."""

@@ -137,8 +137,7 @@ def write_physical(m, physical, w, v):
             if (code >> ((physical >> 6) & 63)) & 1: code_written(m, physical)
             if (code >> (((physical + (w >> 3) - 1) >> 6) & 63)) & 1: code_written(m, physical + (w >> 3) - 1)
         host_store(p, w, v)
-    elif page == 0:
-        if w == 64:
-            mmio_write(m, physical, 32, v)
-            mmio_write(m, physical + 4, 32, v >> 32)
-        else: mmio_write(m, physical, w, v)
+    elif w == 64:
+        mmio_write(m, physical, 32, v)
+        mmio_write(m, physical + 4, 32, v >> 32)
+    else: mmio_write(m, physical, w, v)

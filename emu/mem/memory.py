@@ -1,7 +1,10 @@
 """Physical memory: RAM, ROMs and holes, as the page map that compiled code reads, and byte access for loaders and DMA.
 
 One anonymous mapping holds RAM. `page_map` has a word for each of the 2**20 physical pages: the host address of the page plus PAGE_READ
-and PAGE_WRITE, or 0 where a device (or nothing) answers. `code_map` has a bit for each 64 bytes that were decoded as code.
+and PAGE_WRITE, or 0 where a device (or nothing) answers. What a page does not let through goes to the bus. `code_map` has a bit for each
+64 bytes that were decoded as code of what the page is now.
+
+C0000h to FFFFFh has two sides: ROMs (or nothing), which is what a reset shows, and RAM, the shadow; the chipset says which one reads and which one writes go to.
 """
 import ctypes
 import mmap
@@ -13,6 +16,7 @@ from emu.isa.state import PAGE_READ, PAGE_WRITE
 
 PAGE = 4096
 RAM_MAX = 3584 << 20  # what lies below the PCI hole
+SHADOW, SHADOW_END = 0xc0000, 0x100000
 
 
 class Memory:
@@ -26,20 +30,50 @@ class Memory:
         self.code_map = np.zeros(1 << 20, np.int64)
         self.code_written: Callable[[int], None] = lambda physical: None
         self.remapped: Callable[[], None] = lambda: None
+        self.roms: list[mmap.mmap] = []
+        self.shadowed = np.zeros((SHADOW_END - SHADOW) // PAGE, np.int64)  # what the page map has where reads are not the RAM's
+        self.shadow_writes = np.zeros(len(self.shadowed), bool)  # pages whose writes are the RAM's
         pages = np.arange(size // PAGE, dtype=np.int64)
         self.page_map[:size // PAGE] = self.host + pages * PAGE + (PAGE_READ | PAGE_WRITE)
         self.unmap(0xa0000, 0x60000)
 
     def unmap(self, physical: int, size: int) -> None:
         """These pages belong to a device from now on."""
-        self.page_map[physical // PAGE:-(-(physical + size) // PAGE)] = 0
-        self.remapped()
+        self.remap(physical // PAGE, np.zeros(-(-(physical + size) // PAGE) - physical // PAGE, np.int64))
 
     def map_ram(self, physical: int, size: int, host: int | None = None, writable: bool = True) -> None:
         """Backs pages with host memory (RAM's own at the same offset unless `host` is given); not writable: a ROM."""
-        first, count = physical // PAGE, -(-size // PAGE)
+        count = -(-size // PAGE)
         address = self.host + physical if host is None else host
-        self.page_map[first:first + count] = address + np.arange(count, dtype=np.int64) * PAGE + (PAGE_READ | (PAGE_WRITE if writable else 0))
+        self.remap(physical // PAGE, address + np.arange(count, dtype=np.int64) * PAGE + (PAGE_READ | (PAGE_WRITE if writable else 0)))
+
+    def add_rom(self, data: bytes, *places: int) -> None:
+        """A ROM of whole pages that answers at these physical addresses; in the shadow's range, where the chipset lets it."""
+        content = mmap.mmap(-1, -(-len(data) // PAGE) * PAGE)
+        content[:len(data)] = data
+        self.roms.append(content)
+        host = ctypes.addressof(ctypes.c_char.from_buffer(content))
+        for physical in places:
+            self.map_ram(physical, len(content), host, writable=False)
+            if SHADOW <= physical < SHADOW_END:
+                first, count = (physical - SHADOW) // PAGE, len(content) // PAGE
+                self.shadowed[first:first + count] = self.page_map[physical // PAGE:physical // PAGE + count]
+
+    def shadow(self, physical: int, size: int, reads: bool, writes: bool) -> None:
+        """Which side of [physical, physical + size) inside C0000h to FFFFFh is read and written: RAM's, else the ROMs'."""
+        first, count = (physical - SHADOW) // PAGE, size // PAGE
+        self.shadow_writes[first:first + count] = writes
+        if reads: self.map_ram(physical, size, writable=writes)
+        else: self.remap(physical // PAGE, self.shadowed[first:first + count])
+
+    def write_shadow(self, physical: int, data: bytes) -> None:
+        """A write inside one page of C0000h to FFFFFh that the page map does not let through: RAM takes it under a ROM if the chipset says so."""
+        if self.shadow_writes[(physical - SHADOW) // PAGE]: self.ram[physical:physical + len(data)] = data
+
+    def remap(self, first: int, words: np.ndarray) -> None:
+        """New words of the page map from page `first` on: what was decoded there is forgotten, and the TLBs are empty."""
+        for page in first + np.flatnonzero(self.code_map[first:first + len(words)]): self.drop_code(int(page) * PAGE, PAGE)
+        self.page_map[first:first + len(words)] = words
         self.remapped()
 
     def read(self, physical: int, n: int) -> bytes:
@@ -53,14 +87,15 @@ class Memory:
         return bytes(out)
 
     def write(self, physical: int, data: bytes) -> None:
-        """Stores bytes as a device or a loader does, ROMs included; code among them is dropped from the caches."""
+        """Stores bytes as a device or a loader does, in RAM only; code among them is dropped from the caches."""
         at = 0
         while at < len(data):
             part = min(len(data) - at, PAGE - physical % PAGE)
             word = int(self.page_map[physical // PAGE]) if physical < 1 << 32 else 0
-            if word:
+            if word & PAGE_WRITE:
                 self.drop_code(physical, part)
                 ctypes.memmove((word & -PAGE) + physical % PAGE, bytes(data[at:at + part]), part)
+            elif SHADOW <= physical < SHADOW_END: self.write_shadow(physical, data[at:at + part])
             physical, at = physical + part, at + part
 
     def drop_code(self, physical: int, n: int) -> None:

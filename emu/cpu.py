@@ -6,6 +6,7 @@ back for ports, devices' memory and writes to code; a callback that fails is rec
 import ctypes
 import time
 from collections import defaultdict, deque
+from functools import partial
 from typing import Any, Callable
 
 import numpy as np
@@ -18,11 +19,13 @@ from emu.isa.flags import IF, TF
 from emu.isa.reset import reset
 from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, dispatch, eager, fetch, optimise
+from emu.jit.copying import LONGEST
 from emu.jit.lower import CALLBACKS
-from emu.jit.patch import LONGEST, Decoded, Translator
+from emu.jit.patch import Decoded, Translator
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory
 from emu.tcache.cache import Blob, Key, TranslationCache
+from emu.tcache.index import Index
 from emu.tcache.memory import CodeMemory
 
 HOT = 16  # executions of a block before it is translated
@@ -30,12 +33,6 @@ WARM = 100_000  # executions of a translation before it is optimised
 QUEUE = 16  # blocks that may wait for the worker
 FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils take 32-bit code and stack, protected mode and flat segments for granted
 FAULTS = 0  # of m.counts: exceptions delivered (emu/isa/interrupts.py)
-
-
-def slot_of(key: Key) -> int:
-    """The row of a block in the index (emu/jit/dispatch.py index_slot)."""
-    p, eip, _ = key
-    return (p ^ (p >> 15) ^ (eip >> 12)) & 0xffff
 
 
 class Cpu:
@@ -70,11 +67,10 @@ class Cpu:
         """The interpreter's records, the translation index and the heat counters."""
         m = self.state
         self.records = np.full((1 << fetch.RECORD_BITS, record.SIZE // 8), -1, np.int64)
-        self.index = np.full((1 << dispatch.INDEX_BITS, 4), -1, np.int64)
+        self.index = Index()
         self.heat = np.zeros(1 << 16, np.uint16)
-        self.entries = memoryview(self.index.data).cast('B').cast('q')
         self.code_words = memoryview(self.memory.code_map.data).cast('B').cast('Q')
-        m.records, m.index, m.heat = self.records.ctypes.data, self.index.ctypes.data, self.heat.ctypes.data
+        m.records, m.index, m.heat = self.records.ctypes.data, self.index.address, self.heat.ctypes.data
         m.fetch_pointer = m.address + FIELDS['fetch_buffer'].offset
 
     def connect(self, code: build.Compiled) -> None:
@@ -98,8 +94,8 @@ class Cpu:
         """The two ways out of translations, the cache, the translator."""
         m, code = self.state, build.interpreter()
         m.lookup, m.leave = code.address('lookup'), code.address('leave')
-        self.cache = TranslationCache(CodeMemory(size), size, policy, self.set_index, self.lookups_of)
-        self.translator = Translator(*build.stencils(), self.decode)
+        self.cache = TranslationCache(CodeMemory(size), size, policy, self.index)
+        self.translator = Translator(*build.stencils(), self.decode, partial(code.function('copy_block', 6), m.address))
         self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
         self.scratch_address = self.scratch.ctypes.data
         self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
@@ -162,7 +158,7 @@ class Cpu:
             host = page + (granule & 4095)
             self.cache.invalidate(host >> 6)
             for key in self.never.pop(host >> 6, ()):
-                self.set_index(key, 0)
+                self.index.remove(key)
 
     # --- lines from the machine ---------------------------------------------------------------------------------------------------
 
@@ -257,24 +253,6 @@ class Cpu:
         n = self.c_decode(self.state.address, self.scratch_address, p, room, LONGEST)
         return ctypes.string_at(self.scratch_address, n * record.SIZE)
 
-    def set_index(self, key: Key, address: int) -> None:
-        """Enters a translation into the index that compiled code reads; address 0: removes it."""
-        at = 4 * slot_of(key)
-        if address:
-            self.enter(key, address)
-        elif self.entries[at] == key[0] and self.entries[at + 1] == key[1] | key[2] << 32:
-            self.entries[at] = -1
-
-    def lookups_of(self, key: Key) -> int:
-        """How often compiled code has looked a translation up, as far as the index knows."""
-        at = 4 * slot_of(key)
-        return self.entries[at + 3] if self.entries[at] == key[0] and self.entries[at + 1] == key[1] | key[2] << 32 else 0
-
-    def enter(self, key: Key, address: int) -> None:
-        """Writes an index entry; address 0: the block is not to be translated."""
-        at, entries = 4 * slot_of(key), self.entries
-        entries[at], entries[at + 1], entries[at + 2], entries[at + 3] = key[0], key[1] | key[2] << 32, address, 0
-
     def translate(self) -> None:
         """The block at CS:EIP became hot."""
         assert self.cache
@@ -282,14 +260,14 @@ class Cpu:
         m = self.state
         key = m.wanted, m.eip, m.mode
         if found := self.cache.blobs.get(key):
-            self.set_index(key, self.cache.memory.base + found.place)  # another block had taken its place
+            self.index.enter(key, self.cache.memory.base + found.place)  # another block had taken its place
         else:
-            counter = self.counter(key) if self.engine == 'optimise' else None
+            counter = self.counter(key) if self.engine == 'optimise' else 0
             blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT == FLAT else None
             if blob and self.cache.add(blob):
                 self.mark_code(key[0], blob.length)
             else:  # nothing to translate, or too much for the cache
-                self.enter(key, 0)
+                self.index.enter(key, 0)
                 self.never[key[0] >> 6].append(key)
         self.spent['decoding and patching'] += time.perf_counter() - started
 
@@ -310,12 +288,12 @@ class Cpu:
             self.c_translate(m.address, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
             p = self.host_address()
         blob = self.cache.blobs[p, m.eip, m.mode]
-        assert blob.counter is not None
+        assert blob.counter
         full = len(self.blocks) >= QUEUE
         ctypes.c_int32.from_address(m.address + blob.counter).value = WARM if full else 1 << 30  # ask again later, or not
         if full or blob in self.blocks:
             return
-        block = self.translator.block(p, 4096 - (p & 4095))[0]
+        block = self.translator.block(p, 4096 - (p & 4095))
         if sum(d.length for d in block) == blob.length:
             self.blocks[blob] = block
             job = self.worker.submit(optimise.compile_block, block, m.eip, m.mode)
@@ -339,10 +317,10 @@ class Cpu:
         n = (a >> 12 & 1023) + (m.user << 10)
         return m.tlb_addend[n] + a if m.tlb_read[n] == a & 0xfffff000 else 0
 
-    def translation(self, key: Key, room: int, counter: int | None) -> Blob | None:
+    def translation(self, key: Key, room: int, counter: int) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
         if self.at_once:
-            block = self.translator.block(key[0], room)[0]
+            block = self.translator.block(key[0], room)
             if block and (obj := optimise.compile_block(block, key[1], key[2])[0]):
                 return optimise.blob(obj, block, key, self.translator)
         return self.translator.translate(key, room, counter)

@@ -4,6 +4,7 @@ Guest time follows the host's clock, or with --icount the retired instructions (
 Where the host does something else between two looks at the clock, guest time catches up by and by: Linux gives up on a TSC that leaps while it polls a timer.
 """
 import contextlib
+import gc
 import sys
 import time
 from typing import Any, Sequence
@@ -240,6 +241,8 @@ def run_machine(options: Options) -> int:
             lines.append(open_serial(spec))
             stack.callback(lines[-1].close)
         stack.callback(signals(loop))
+        gc.freeze()  # what is there stays; and the cache's thousands of blobs form no cycles
+        gc.set_threshold(100_000, 50, 1000)
         try:
             return Machine(options, loop, lines).run()
         except MemoryError:

@@ -3,25 +3,42 @@ import struct
 
 import pytest
 
-from emu.tcache.cache import PROMOTE_USES, Blob, Link, TranslationCache
+from emu.jit.dispatch import index_row
+from emu.tcache.cache import PROMOTE_USES, Blob, Key, Link, TranslationCache
+from emu.tcache.index import Index
 from emu.tcache.memory import CodeMemory
 
 STUB = 32
 
 
-def make(policy: str, size: int) -> tuple[TranslationCache, dict[tuple[int, int, int], int], dict[tuple[int, int, int], int]]:
+class Lookup:
+    """Stands for the index of compiled code."""
+
+    def __init__(self) -> None:
+        self.codes: dict[Key, int] = {}
+        self.found: dict[Key, int] = {}
+
+    def enter(self, key: Key, code: int) -> None:
+        self.codes[key] = code
+
+    def remove(self, key: Key) -> None:
+        self.codes[key] = 0
+
+    def uses(self, key: Key) -> int:
+        return self.found.get(key, 0)
+
+
+def make(policy: str, size: int) -> tuple[TranslationCache, dict[Key, int], dict[Key, int]]:
     """A cache, the index it fills, and the uses it is told."""
-    index: dict[tuple[int, int, int], int] = {}
-    uses: dict[tuple[int, int, int], int] = {}
-    cache = TranslationCache(CodeMemory(1 << 16), size, policy, index.__setitem__, lambda key: uses.get(key, 0))
-    return cache, index, uses
+    lookup = Lookup()
+    return TranslationCache(CodeMemory(1 << 16), size, policy, lookup), lookup.codes, lookup.found
 
 
 def blob(n: int, size: int = 64, link_to: int | None = None) -> Blob:
     """The n-th block, 16 guest bytes at n * 64; its link's jump is at offset 1."""
-    made = Blob((n * 64, n * 64, 0), bytearray(size), 4, 16, 'stencils')
+    made = Blob((n * 64, n * 64, 0), bytes(size), 4, 16, 'stencils')
     if link_to is not None:
-        made.links.append(Link(made, 1, STUB, (link_to * 64, link_to * 64, 0)))
+        made.links.append(Link(1, STUB, (link_to * 64, link_to * 64, 0)))
     return made
 
 
@@ -80,7 +97,7 @@ def test_a_used_translation_is_promoted_by_copying_and_its_links_follow() -> Non
 
 def test_writing_to_a_granule_drops_what_was_made_of_it() -> None:
     cache, _, _ = make('generational', 4096)
-    crossing = Blob((60, 60, 0), bytearray(64), 4, 16, 'stencils')
+    crossing = Blob((60, 60, 0), bytes(64), 4, 16, 'stencils')
     for b in (blob(1), blob(2), crossing):
         cache.add(b)
     cache.invalidate(1)  # bytes 64 to 127
@@ -104,3 +121,18 @@ def test_any_order_of_additions_and_invalidations_keeps_the_books(policy: str) -
             assert leads_to(cache, b) == (target.place if target else b.place + STUB)
         places = sorted((b.place, b.place + len(b.code)) for b in cache.blobs.values())
         assert all(x[1] <= y[0] for x, y in zip(places, places[1:]))
+
+
+def test_the_index_has_two_places_for_blocks_that_collide() -> None:
+    index = Index()
+    first, second, third = ((1 << 40 | n << 34, 0x1000, 3) for n in (1, 2, 3))
+    assert len({index_row(*key[:2]) for key in (first, second, third)}) == 1
+    index.enter(first, 100)
+    index.enter(second, 200)
+    assert [index.words[index.find(key) + 2] for key in (first, second)] == [100, 200]
+    index.enter(first, 101)  # changed, not added
+    assert [index.words[index.find(key) + 2] for key in (first, second)] == [101, 200]
+    index.enter(third, 300)
+    assert index.find(first) < 0 < index.words[index.find(second) + 2] and index.words[index.find(third) + 2] == 300
+    index.remove(second)
+    assert index.find(second) < 0 <= index.find(third) and index.uses(second) == 0

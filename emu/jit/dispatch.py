@@ -1,18 +1,18 @@
 """Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often.
 
-The translation index is a direct-mapped table of 2**INDEX_BITS entries of 32 bytes: host address of the block's first byte, EIP and mode key, host address
-of the code. What is not there (or lost its place to another) is interpreted, counted, and asked for when it is hot.
+The translation index has 2**INDEX_BITS rows, each with two entries of 32 bytes in a host's cache line: host address of the block's first byte, EIP and mode
+key, host address of the code, times found. What is not there (or lost its place to others) is interpreted, counted, and asked for when it is hot.
 """
 from emu.isa.language import host_load, host_store
 from emu.isa.state import CS
 
-INDEX_BITS = 16
+INDEX_BITS = 17
 LOOKUPS, HITS = 2, 3  # indexes of m.counts
 
 
-def index_slot(m, p, eip):
-    """The index entry for host address p at this EIP."""
-    return m.index + (((p ^ (p >> 15) ^ (eip >> 12)) & 0xffff) << 5)
+def index_row(p, eip):
+    """The number of the row for host address p at this EIP."""
+    return (p ^ (p >> 15) ^ (eip >> 12)) & 0x1ffff
 
 
 def probe(m, eip):
@@ -22,13 +22,16 @@ def probe(m, eip):
     m.counts[LOOKUPS] = m.counts[LOOKUPS] + 1
     if m.tlb_read[n] != (a & 0xfffff000): return -1
     p = m.tlb_addend[n] + a
-    e = index_slot(m, p, eip)
-    if host_load(e, 64) == p and host_load(e + 8, 64) == (eip | (m.mode << 32)):
-        m.counts[HITS] = m.counts[HITS] + 1
-        host_store(e + 24, 64, host_load(e + 24, 64) + 1)
-        return host_load(e + 16, 64)
-    m.wanted = p
-    return -1
+    e = m.index + (index_row(p, eip) << 6)
+    key = eip | (m.mode << 32)
+    if host_load(e, 64) != p or host_load(e + 8, 64) != key:
+        e = e + 32
+        if host_load(e, 64) != p or host_load(e + 8, 64) != key:
+            m.wanted = p
+            return -1
+    m.counts[HITS] = m.counts[HITS] + 1
+    host_store(e + 24, 64, host_load(e + 24, 64) + 1)
+    return host_load(e + 16, 64)
 
 
 def find(m):

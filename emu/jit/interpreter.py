@@ -11,7 +11,7 @@ from emu.isa import x87_lower
 from emu.isa.interrupts import handle_fault, take_interrupt
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
-from emu.jit import dispatch, fetch
+from emu.jit import copying, dispatch, fetch
 from emu.jit.fetch import current
 from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word
 from emu.mem.paging import flush_tlb, translate, write_protect
@@ -20,7 +20,8 @@ HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
 TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %budget, i64 %t0, i64 %t1'  # the signature of all translations
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
-           'write_protect': write_protect, 'decode_block': fetch.decode_block}  # outlined texts that Python calls
+           'write_protect': write_protect, 'decode_block': fetch.decode_block,
+           'copy_block': copying.copy_block}  # outlined texts that Python calls
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 
 

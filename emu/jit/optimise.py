@@ -199,13 +199,15 @@ def blob(obj: bytes, block: list[Decoded], key: Key, translator: Translator) -> 
         return None
     code = bytearray(text)
     end = (eip + sum(d.length for d in block)) & 0xffffffff
-    made = Blob(key, code, len(block), sum(d.length for d in block), 'optimised')
+    made = Blob(key, b'', len(block), sum(d.length for d in block), 'optimised')
     for at, kind, symbol, _ in relocations:
         if kind not in (2, 4):
             return None
         target = end if symbol == 'NEXT' else branch_target(block[-1], end)
-        stub = translator.stub(made, target, 0, 0)
+        stub = len(code)
+        code += translator.exit(target)
         link_rel(code, at, stub)
         if (target ^ eip) & 0xfffff000 == 0:
-            made.links.append(Link(made, at, stub, (p + target - eip, target, mode)))
+            made.links.append(Link(at, stub, (p + target - eip, target, mode)))
+    made.code = bytes(code)
     return made

@@ -1,4 +1,4 @@
-"""Copy-and-patch: a basic block becomes a translation by copying the stencils of its instructions and filling their holes.
+"""Copy-and-patch: a basic block becomes a translation by copying the stencils of its instructions and filling their holes (emu/jit/copying.py does it).
 
 A translation begins with BEGIN, which takes its instructions off the budget, and leaves at exact boundaries: each stencil that may miss has a cold EXIT at the
 end of the code, which gives back the budget of what was not executed and tells where to go on. Jumps inside the guest's page are links that the cache patches
@@ -6,19 +6,24 @@ to the other translation; all others go through LOOKUP. A form without a stencil
 """
 import bisect
 import struct
+from itertools import takewhile
 from typing import Callable, NamedTuple
+
+import numpy as np
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
 from emu.isa.state import FS, GS
+from emu.jit import copying
+from emu.jit.copying import LONGEST
 from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, TARGETS, Kind, numbers
 from emu.tcache.cache import Blob, Key, Link
 
-LONGEST = 64  # instructions in a block
-USER, USER_TLB = 4, 16384  # bit of the mode key; distance of the user's TLB from the supervisor's
-JUMP = b'\xe9\0\0\0\0'
-VALUES = set(HOLES)
 FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a signed 32-bit number
+FIRST = ('BEGIN', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERPRET, OPTIMISE)))  # in the order of the work area
+LEADS = {'TAKEN': copying.TAKEN, 'MISS': copying.MISS, 'WARM': copying.WARM}
+LARGEST, MOST_JUMPS = 4096, 8  # of a piece: bytes, and jumps, which all may need an EXIT
+RESULTS = struct.Struct(f'<{3 + 3 * copying.LINKS}q')
 
 
 class Decoded(NamedTuple):
@@ -40,7 +45,6 @@ class Decoded(NamedTuple):
     lock: int
 
 
-AMASK, FORM = record.FIELDS['amask'].offset, record.FIELDS['form'].offset
 RECORD = struct.Struct(f'<{record.FIELDS["imm"].offset}xIIIHHBBBBBBBBB{record.SIZE - record.FIELDS["lock"].offset - 1}x')
 
 
@@ -54,9 +58,6 @@ class Piece(NamedTuple):
     reads_flags: bool = False
     kills_flags: bool = False
     leaves: bool = False
-
-
-Recipe = tuple[Piece, Piece]  # an instruction's code: setting the flags, and not
 
 
 def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, int]]]]:
@@ -83,8 +84,8 @@ def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, 
 def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind | None = None) -> Piece:
     """A stencil as it is copied: the last jump to NEXT falls away, others lead to its end."""
     for _, number, symbol, _ in relocations:
-        assert number in (FORMATS if symbol in VALUES else (2, 4) if symbol in TARGETS else ()), f'a relocation of type {number} for {symbol}'
-    values = [(offset, symbol, addend, FORMATS[number]) for offset, number, symbol, addend in relocations if symbol in VALUES]
+        assert number in (FORMATS if symbol in HOLES else (2, 4) if symbol in TARGETS else ()), f'a relocation of type {number} for {symbol}'
+    values = [(offset, symbol, addend, FORMATS[number]) for offset, number, symbol, addend in relocations if symbol in HOLES]
     jumps = [(offset, symbol) for offset, _, symbol, _ in relocations if symbol in TARGETS and symbol != 'NEXT']
     ahead = [offset for offset, _, symbol, _ in relocations if symbol == 'NEXT']
     if len(code) - 4 in ahead and code[-5] == 0xe9:
@@ -109,21 +110,48 @@ def joined(pieces: list[Piece]) -> Piece:
 
 
 class Translator:
-    """Blocks -> blobs. `decode(p, room)` gives the records of the block at host address p."""
+    """Blocks -> blobs. `decode(p, room)` gives the records of the block at host address p; `copy_block` is compiled (emu/jit/copying.py), and has State."""
 
-    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int], bytes]):
-        self.kinds, self.decode = kinds, decode
+    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int], bytes], copy_block: Callable[..., int]):
+        self.kinds, self.decode, self.copy_block = kinds, decode, copy_block
         self.pieces = {name: piece(code, relocations, kinds.get(name)) for obj in objects for name, (code, relocations) in read_object(obj).items()}
-        self.exits = [template(self.pieces[f'EXIT.{why}']) for why in (LOOK_UP, INTERPRET, OPTIMISE)]
-        self.recipes: dict[bytes, Recipe | None] = {}  # what is the same in a record -> the code for it
+        self.kept: list[np.ndarray] = []  # pieces laid out for copying
+        self.places: dict[tuple[str, ...], int] = {}  # names of stencils -> the address of what they make together
+        self.table = np.full((1 << copying.TABLE_BITS, 4), copying.UNUSED, np.int64)
+        self.recipes = 0
+        self.code = np.zeros((LARGEST + MOST_JUMPS * len(self.pieces['EXIT.0'].code)) * (LONGEST + 2), np.uint8)
+        self.area = np.zeros(copying.AREA, np.uint8)
+        first = [self.table.ctypes.data, self.code.ctypes.data, *(self.place((name,)) for name in FIRST)]
+        struct.pack_into(f'<{len(first)}q', self.area.data, 0, *first)
+        self.address, self.output = self.area.ctypes.data, memoryview(self.code.data)
 
-    def recipe(self, d: Decoded) -> Recipe | None:
-        """The code for instructions like this one: setting the flags, and not; None: there is no stencil for it."""
+    # --- recipes: which stencils do an instruction ------------------------------------------------------------------------------
+
+    def learn(self, n: int) -> None:
+        """Enters the recipe for the n-th record of the work area into the table."""
+        if self.recipes > len(self.table) * 3 // 4:
+            self.table[:], self.recipes = copying.UNUSED, 0
+        data = self.area[copying.RECORDS + n * record.SIZE:][:record.SIZE].tobytes()
+        d = Decoded._make(RECORD.unpack(data))
+        key, form = struct.unpack_from('<q', data, copying.BASE)[0], d.form | d.amask & 0x10000
+        at = copying.recipe_slot(key, form)
+        while self.table[at, 1] != copying.UNUSED:
+            at = (at + 1) % len(self.table)
         names = self.stencils_of(d)
-        if names is None:
-            return None
-        quiet = [*names[:-1], names[-1] + '-' if names[-1] + '-' in self.pieces else names[-1]]
-        return joined([self.pieces[n] for n in names]), joined([self.pieces[n] for n in quiet])
+        loud = quiet = 0
+        if names:
+            silent = names[-1] + '-'
+            loud = self.place(tuple(names))
+            quiet = self.place((*names[:-1], silent)) if silent in self.pieces else loud
+        self.table[at] = key, form, loud, quiet
+        self.recipes += 1
+
+    def place(self, names: tuple[str, ...]) -> int:
+        """The address of stencils joined, laid out for copying."""
+        if names not in self.places:
+            self.kept.append(laid_out(joined([self.pieces[n] for n in names])))
+            self.places[names] = self.kept[-1].ctypes.data
+        return self.places[names]
 
     def stencils_of(self, d: Decoded) -> list[str] | None:
         """The names of the stencils for an instruction; None: it has none."""
@@ -145,96 +173,47 @@ class Translator:
             names.append(f'GET.{kind.source_width}.{d.src}')
         return [*names, name]
 
-    def block(self, p: int, room: int) -> tuple[list[Decoded], list[Recipe], bool]:
-        """The instructions of the basic block at host address p that have stencils, the code for them, and whether the next one must be interpreted."""
-        data = self.decode(p, room)
-        block: list[Decoded] = []
-        recipes: list[Recipe] = []
-        for at in range(0, len(data), record.SIZE):
-            d = Decoded._make(RECORD.unpack_from(data, at))
-            key = data[at + AMASK:at + AMASK + 4] + data[at + FORM:at + FORM + 2] + data[at + FORM + 3:at + FORM + 11]  # all but numbers and length
-            if key not in self.recipes:
-                self.recipes[key] = self.recipe(d)
-            if (found := self.recipes[key]) is None:
-                return block, recipes, True
-            block.append(d)
-            recipes.append(found)
-        whole = block and (FORMS[block[-1].form].ends or len(block) == LONGEST or sum(d.length for d in block) == room)
-        return block, recipes, not whole
+    # --- blocks ------------------------------------------------------------------------------------------------------------------
 
-    def translate(self, key: Key, room: int, counter: int | None) -> Blob | None:
+    def block(self, p: int, room: int) -> list[Decoded]:
+        """The instructions of the basic block at host address p that have stencils."""
+        data = self.decode(p, room)
+        return list(takewhile(self.stencils_of, (Decoded._make(found) for found in RECORD.iter_unpack(data))))
+
+    def translate(self, key: Key, room: int, counter: int = 0) -> Blob | None:
         """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: offset in State
         of its countdown, if it has one. None: nothing to translate."""
         p, eip, mode = key
-        block, recipes, interpret = self.block(p, room)
-        if not block:
+        while (size := self.copy_block(self.address, p, room, eip, counter)) < 0:
+            self.learn(-1 - size)
+        if not size:
             return None
-        values = {'tlb': USER_TLB if mode & USER else 0, 'count': len(block), 'counter': counter or 0}
-        code = bytearray()
-        ways: dict[str, list[tuple[int, int, int]]] = {target: [] for target in TARGETS}  # offset of a jump, number and EIP of its instruction
-        self.append(code, self.pieces['BEGIN'], values, ways, 0, eip)
-        if counter is not None:
-            self.append(code, self.pieces['COUNT'], values, ways, 0, eip)
-        at = eip
-        for n, (d, recipe, quiet) in enumerate(zip(block, recipes, dead_flags(recipes))):
-            start, at = at, (at + d.length) & 0xffffffff
-            values.update(imm=d.imm, imm2=d.imm2, disp=d.disp, eip=at, len=d.length)
-            found = recipe[quiet]
-            self.append(code, found, values, ways, n, start)
-        blob = Blob(key, code, len(block), (at - eip) & 0xffffffff, 'stencils', counter=counter)
-        onward = [(offset, branch_target(block[-1], at), LOOK_UP) for offset, _, _ in ways['TAKEN']]
-        if found.falls:
-            code += JUMP
-            onward.append((len(code) - 4, at, INTERPRET if interpret else LOOK_UP))
-        for offset, target, why in onward:
-            stub = self.stub(blob, target, 0, why)
-            link_rel(code, offset, stub)
-            if why == LOOK_UP and (target ^ eip) & 0xfffff000 == 0:
-                blob.links.append(Link(blob, offset, stub, (p + target - eip, target, mode)))
-        for offset, _, _ in ways['WARM']:
-            link_rel(code, offset, self.stub(blob, eip, len(block), OPTIMISE))
-        stub, last = 0, -1
-        for offset, n, start in ways['MISS']:
-            if n != last:
-                stub, last = self.stub(blob, start, len(block) - n, INTERPRET), n
-            link_rel(code, offset, stub)
+        count, length, links, *link = RESULTS.unpack_from(self.area.data, copying.INSTRUCTIONS)
+        blob = Blob(key, bytes(self.output[:size]), count, length, 'stencils', counter=counter)
+        for n in range(0, 3 * links, 3):
+            at, stub, target = link[n:n + 3]
+            blob.links.append(Link(at, stub, (p + target - eip, target, mode)))
         return blob
 
-    def append(self, code: bytearray, found: Piece, values: dict[str, int], ways: dict[str, list[tuple[int, int, int]]], n: int, eip: int) -> None:
-        """Appends a piece of the n-th instruction, at EIP, with its holes filled, and its jumps to the ways."""
-        start = len(code)
-        code += found.code
+    def exit(self, eip: int) -> bytes:
+        """The code of an EXIT that goes on at another block."""
+        found = self.pieces[f'EXIT.{LOOK_UP}']
+        code = bytearray(found.code)
         for offset, hole, addend, form in found.values:
-            struct.pack_into(form, code, start + offset, signed((values[hole] + addend) & 0xffffffff))
-        for offset, target in found.jumps:
-            ways[target].append((start + offset, n, eip))
-
-    def stub(self, blob: Blob, eip: int, count: int, why: int) -> int:
-        """Appends an EXIT; its offset."""
-        start = len(blob.code)
-        blob.code += self.exits[why](signed(eip), count)
-        return start
+            struct.pack_into(form, code, offset, signed(((eip if hole == 'eip' else 0) + addend) & 0xffffffff))
+        return bytes(code)
 
 
-def template(found: Piece) -> Callable[[int, int], bytes]:
-    """EXIT's code as a function of its holes, EIP and count: it is copied more often than anything else."""
-    holes = sorted((offset, struct.calcsize(form), form[1], hole) for offset, hole, _, form in found.values)
-    (a, size, form, first), (b, size2, form2, _) = holes
-    assert len(holes) == 2 and not found.jumps and not any(addend for _, _, addend, _ in found.values)
-    parts = found.code[:a], found.code[a + size:b], found.code[b + size2:]
-    pack = struct.Struct(f'<{len(parts[0])}s{form}{len(parts[1])}s{form2}{len(parts[2])}s').pack
-    if first == 'eip':
-        return lambda eip, count: pack(parts[0], eip, parts[1], count, parts[2])
-    return lambda eip, count: pack(parts[0], count, parts[1], eip, parts[2])
-
-
-def dead_flags(recipes: list[Recipe]) -> list[bool]:
-    """For each instruction, whether the flags it sets are overwritten before anybody can see them."""
-    dead, result = False, []
-    for found, _ in reversed(recipes):
-        result.append(dead)
-        dead = (dead or found.kills_flags) and not found.reads_flags and not found.leaves
-    return result[::-1]
+def laid_out(found: Piece) -> np.ndarray:
+    """A piece as copying.py reads it, its code behind it."""
+    assert len(found.code) <= LARGEST and len(found.jumps) <= MOST_JUMPS
+    nature = found.falls * copying.FALLS | found.reads_flags * copying.READS | found.kills_flags * copying.KILLS | found.leaves * copying.LEAVES
+    holes = [offset | 8 * HOLES.index(hole) << 16 | (form == '<q') * copying.WIDE | addend << 32 for offset, hole, addend, form in found.values]
+    jumps = [offset | LEADS[target] << 32 for offset, target in found.jumps]
+    words = [0, len(found.code), nature, len(holes), len(jumps), *holes, *jumps]
+    made = np.frombuffer(bytearray(struct.pack(f'<{len(words)}q', *words) + found.code), np.uint8)
+    struct.pack_into('<q', made.data, 0, made.ctypes.data + 8 * len(words))
+    return made
 
 
 def branch_target(d: Decoded, end: int) -> int:

@@ -8,7 +8,7 @@ Each generation is a ring: new code goes in at one end, the oldest makes room at
 import struct
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Callable, NamedTuple, Protocol
 
 from emu.tcache.memory import CodeMemory
 
@@ -18,14 +18,25 @@ PROMOTE_USES = 8  # lookups that make a nursery translation worth copying
 Key = tuple[int, int, int]  # host address of the first byte, EIP, mode key
 
 
-@dataclass(eq=False)
-class Link:
+class Link(NamedTuple):
     """A jump out of a translation to the block at `target`: a rel32 at `at`, which leads to `stub` while that block is not there. Offsets in the blob."""
 
-    source: 'Blob'
     at: int
     stub: int
     target: Key
+
+
+class Lookup(Protocol):
+    """What compiled code looks translations up in (emu/tcache/index.py)."""
+
+    def enter(self, key: Key, code: int) -> None:
+        """Adds or moves a translation."""
+
+    def remove(self, key: Key) -> None:
+        """Forgets one."""
+
+    def uses(self, key: Key) -> int:
+        """How often one was found."""
 
 
 @dataclass(eq=False)
@@ -33,14 +44,14 @@ class Blob:
     """A translation: `code` as that runs anywhere, what it covers, and its links."""
 
     key: Key
-    code: bytearray
+    code: bytes
     instructions: int
     length: int  # bytes of guest code
     tier: str
     links: list[Link] = field(default_factory=list)
     place: int = -1  # offset in code memory
     generation: 'Generation | None' = None
-    counter: int | None = None  # offset in State of the countdown to its optimisation
+    counter: int = 0  # offset in State of the countdown to its optimisation; 0: it has none
 
 
 class Generation:
@@ -68,15 +79,15 @@ class Generation:
 
 
 class TranslationCache:
-    """`size` bytes of translations under a policy. `index` adds, moves (code address) or removes (0) an entry of the index that compiled code looks up."""
+    """`size` bytes of translations under a policy."""
 
-    def __init__(self, memory: CodeMemory, size: int, policy: str, index: Callable[[Key, int], None], uses: Callable[[Key], int]):
-        self.memory, self.policy, self.index, self.lookups_of = memory, policy, index, uses
+    def __init__(self, memory: CodeMemory, size: int, policy: str, index: Lookup):
+        self.memory, self.policy, self.index = memory, policy, index
         nursery = size if policy != 'generational' else size // 2
         self.nursery = Generation('nursery', 0, nursery)
         self.tenured = Generation('tenured', nursery, size - nursery)
         self.blobs: dict[Key, Blob] = {}
-        self.waiting: defaultdict[Key, list[Link]] = defaultdict(list)  # links to a block, followed or not
+        self.waiting: defaultdict[Key, list[tuple[Blob, Link]]] = defaultdict(list)  # links to a block, followed or not
         self.granules: defaultdict[int, set[Blob]] = defaultdict(set)  # host address >> 6 -> blobs made from it
         self.seen: set[Key] = set()
         self.counts: Counter[str] = Counter()
@@ -96,7 +107,7 @@ class TranslationCache:
         for granule in range(first >> 6, (first + blob.length - 1 >> 6) + 1):
             self.granules[granule].add(blob)
         for link in blob.links:
-            self.waiting[link.target].append(link)
+            self.waiting[link.target].append((blob, link))
         self.connect(blob)
         return True
 
@@ -109,7 +120,7 @@ class TranslationCache:
         if place is None:
             return False
         blob.place, blob.generation = place, generation
-        self.memory.data[place:place + len(blob.code)] = bytes(blob.code)
+        self.memory.data[place:place + len(blob.code)] = blob.code
         generation.blobs.append(blob)
         generation.used += size
         return True
@@ -119,9 +130,9 @@ class TranslationCache:
         for link in blob.links:
             other = self.blobs.get(link.target)
             self.patch(blob.place + link.at, self.memory.base + (other.place if other else blob.place + link.stub))
-        for link in self.waiting[blob.key]:
-            self.patch(link.source.place + link.at, self.memory.base + blob.place)
-        self.index(blob.key, self.memory.base + blob.place)
+        for source, link in self.waiting.get(blob.key, ()):
+            self.patch(source.place + link.at, self.memory.base + blob.place)
+        self.index.enter(blob.key, self.memory.base + blob.place)
 
     def patch(self, place: int, target: int) -> None:
         """Makes the rel32 at an offset lead to a host address."""
@@ -132,7 +143,7 @@ class TranslationCache:
         if blob.generation is None:  # dropped before
             return
         blob.generation.used -= -(-len(blob.code) // 16) * 16
-        if self.policy == 'generational' and blob.generation is self.nursery and self.lookups_of(blob.key) >= PROMOTE_USES and self.put(blob, self.tenured):
+        if self.policy == 'generational' and blob.generation is self.nursery and self.index.uses(blob.key) >= PROMOTE_USES and self.put(blob, self.tenured):
             self.connect(blob)
             self.counts['promotions'] += 1
         else:
@@ -149,11 +160,11 @@ class TranslationCache:
         """Unlinks a blob: nothing leads to it any more."""
         self.counts[f'dropped_{reason}'] += 1
         del self.blobs[blob.key]
-        self.index(blob.key, 0)
-        for link in self.waiting[blob.key]:
-            self.patch(link.source.place + link.at, self.memory.base + link.source.place + link.stub)
+        self.index.remove(blob.key)
+        for source, link in self.waiting.get(blob.key, ()):
+            self.patch(source.place + link.at, self.memory.base + source.place + link.stub)
         for link in blob.links:
-            self.waiting[link.target].remove(link)
+            self.waiting[link.target].remove((blob, link))
         first = blob.key[0]
         for granule in range(first >> 6, (first + blob.length - 1 >> 6) + 1):
             self.granules[granule].discard(blob)
@@ -168,7 +179,7 @@ class TranslationCache:
         self.counts['flushes'] += 1
         self.counts[f'dropped_{reason}'] += len(self.blobs)
         for key in self.blobs:
-            self.index(key, 0)
+            self.index.remove(key)
         self.blobs.clear()
         self.waiting.clear()
         self.granules.clear()

@@ -65,6 +65,12 @@ def serial(text: str) -> str:
     raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, none, unix:P")
 
 
+def parallel(text: str) -> str:
+    """What -parallel takes."""
+    if text in ('null', 'none') or text.startswith('file:') and text != 'file:': return text
+    raise argparse.ArgumentTypeError(f"'{text}' is none of file:F, null, none")
+
+
 def drive(text: str) -> Drive:
     """What -drive takes: key=value with commas; ',,' is a comma in a value."""
     given = {}
@@ -132,6 +138,8 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
     ('serial', 'LINE', dict(action='append', type=serial),
      'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server listens); repeated: COM2 to COM4'),
+    ('parallel', 'PRINTER', dict(type=parallel), 'what LPT1 prints goes to file:F or null (the default); none: no such port'),
+    ('speaker', 'FILE', {}, 'the PC speaker, recorded as WAV from the first sound on'),
     ('nographic', '', {}, 'no screen, COM1 on this terminal: as it is without the option, there being no screen yet'),
     ('display', 'KIND', dict(choices=('none',)), 'none'),
     ('no-reboot', '', dict(dest='reboot', action='store_false'), 'a reset of the guest ends the run'),

@@ -15,6 +15,7 @@ from emu.cpu import Cpu
 from emu.errors import EmuError, file_error
 from emu.hw.pc import Pc
 from emu.hw.rtc import SHUTDOWN_STATUS
+from emu.hw.speaker import Recorder
 from emu.hw.uart import Uart
 from emu.isa.flags import IF
 from emu.jit import build
@@ -51,10 +52,13 @@ class Machine:
             raise EmuError(f'not implemented: -d {",".join(sorted(options.log))}')
         self.entry = load(self.memory, options)
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
-        debugcon = [(port, self.appender(path)) for port, path in options.debugcon]
+        debugcon = [(port, self.writer(path, 'ab')) for port, path in options.debugcon]
+        kind, _, paper = options.parallel.partition(':')
+        parallel = self.writer(paper, 'wb') if kind == 'file' else len if kind == 'null' else None
+        self.recorder = Recorder(options.speaker) if options.speaker else None
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
         self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
-                     firmware=firmware.told(options.memory, options.boot))
+                     firmware=firmware.told(options.memory, options.boot), parallel=parallel, sound=self.recorder.on_change if self.recorder else None)
         self.cpu.bus = self.pc.bus
         self.pc.clock.sooner = self.sooner
         self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
@@ -131,6 +135,7 @@ class Machine:
         while self.code is None and not self.loop.quit:
             if self.paused: self.loop.poll(None)
             else: self.step()
+        if self.recorder: self.recorder.close(self.pc.pit.channels[2].tick())
         self.cpu.close()
         if self.options.stats:
             stats.report(self.stats(), self.options.stats)
@@ -206,10 +211,10 @@ class Machine:
         return {'guest': {k: v for k, v in guest.items() if v is not None}, 'cache': self.cpu.statistics(),
                 'time': {**self.spent, **self.cpu.spent, 'interpreting': self.cpu.interpreting(), 'total': total}}
 
-    def appender(self, path: Any) -> Any:
-        """What writes a debug console's bytes to a file."""
+    def writer(self, path: Any, mode: str) -> Any:
+        """What writes a device's bytes to a file."""
         try:
-            out = open(path, 'ab', buffering=0)
+            out = open(path, mode, buffering=0)
         except OSError as error:
             raise file_error(path, error) from None
         return out.write

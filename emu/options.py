@@ -55,6 +55,8 @@ class Options:
     engine: str = 'optimise'
     drives: tuple[Drive, ...] = ()
     snapshot: bool = False  # of all drives
+    parallel: str = 'null'  # LPT1: file:F, null; none: no such port
+    speaker: str | None = None  # a WAV file
 
     def __post_init__(self) -> None:
         if not 1 << 20 <= self.memory <= RAM_MAX: raise EmuError(f'-m: {self.memory / (1 << 20):g} MB of memory; from 1 to {RAM_MAX >> 20} can be had')

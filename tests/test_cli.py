@@ -49,13 +49,13 @@ def test_defaults(options):
 @pytest.mark.parametrize('dash', ['-', '--'])
 def test_every_option_with_one_dash_or_two(options, dash):
     words = {'m': '256', 'kernel': 'k', 'initrd': 'i', 'append': 'console=ttyS0', 'cpu': '486', 'serial': 'file:f', 'display': 'none',
-             'd': 'int,io', 'D': 'log', 'stats': 's',
+             'd': 'int,io', 'D': 'log', 'stats': 's', 'parallel': 'file:p', 'speaker': 's.wav',
              'tcache-size': '8', 'tcache-policy': 'fifo', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
     line = [w for name, value in words.items() for w in (dash + name, value)] + [dash + flag for flag in ('nographic', 'no-reboot', 'no-shutdown', 'icount')]
     assert options(*line) == Options(
         memory=256 << 20, kernel='k', initrd='i', append='console=ttyS0', cpu='486', serial=('file:f',), reboot=False, shutdown=False,
         log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', tcache_size=8 << 20, tcache_policy='fifo',
-        debugcon=((0xe9, Path('e')),), debug_exit=0x501, engine='stencils')
+        debugcon=((0xe9, Path('e')),), debug_exit=0x501, engine='stencils', parallel='file:p', speaker='s.wav')
 
 
 def test_value_after_an_equals_sign_or_beginning_with_a_dash(options):
@@ -113,6 +113,7 @@ def test_memory_suffixes(options, text, size):
     (['run', '-serial', 'tcp:1'], 'unix:P'),
     (['run', '-serial', 'file:'], 'file:F'),
     (['run', '-serial', 'null', '-serial', 'com1'], "'com1'"),
+    (['run', '-parallel', 'file:'], 'file:F'),
     (['run', '-d', 'int,cpu'], "'cpu'"),
     (['run', '-display', 'sdl'], 'sdl'),
     (['run', '-engine', 'fast'], 'fast'),

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emu.hw.floppy import Drive
 from emu.hw.pc import Pc
 from emu.mem.memory import Memory
+from tests.test_hw_fdc import Image
 
 MEMORY = Memory(16 << 20)
 
@@ -38,8 +40,9 @@ class Machine:
     """A Pc with time in our hands."""
 
     def __init__(self) -> None:
-        self.time, self.cpu, self.sent, self.said = 0, Cpu(), bytearray(), bytearray()
-        self.pc = Pc(MEMORY, lambda: self.time, self.cpu, [self.sent.extend], 0.0, [(0xe9, self.said.extend)], 0xf4)
+        self.time, self.cpu, self.sent, self.said, self.printed = 0, Cpu(), bytearray(), bytearray(), bytearray()
+        self.pc = Pc(MEMORY, lambda: self.time, self.cpu, [self.sent.extend], 0.0, [(0xe9, self.said.extend)], 0xf4,
+                     floppies=[Drive(Image('1.44M')), None], parallel=self.printed.extend, sound=lambda tick, wave: None)
 
     def out(self, port: int, *values: int, w: int = 8) -> None:
         for v in values: self.pc.bus.port_out(port, w, v)
@@ -154,13 +157,27 @@ def test_debug_ports(m: Machine) -> None:
     assert m.cpu.log == [('exit', 7), ('exit', 0x201)]
 
 
-def test_post_and_dma_pages_are_remembered(m: Machine) -> None:
+def test_post_codes_are_remembered(m: Machine) -> None:
     """80h keeps the POST code."""
     m.out(0x80, 0xa5)
-    m.out(0xdf, 7)
-    assert (m.read(0x80), m.read(0xdf)) == (0xa5, 7)
+    assert m.read(0x80) == 0xa5
     m.pc.reset()
     assert m.read(0x80) == 0
+
+
+def test_floppy_and_printer_interrupts(m: Machine) -> None:
+    """IRQ6 and IRQ7; the CMOS knows the drives (10h, 14h, and its checksum)."""
+    m.pics()
+    m.out(0x3f2, 0x0c)
+    m.go(10 ** 6)
+    assert m.pc.acknowledge() == 0x26
+    m.out(0x20, 0x20)
+    m.out(0x378, 0x41)
+    m.out(0x37a, 0x14, 0x15)
+    m.go(10 ** 6)
+    assert m.pc.acknowledge() == 0x27 and m.printed == b'A'
+    cmos = m.pc.rtc.cmos
+    assert cmos[0x10] == 0x40 and cmos[0x14] == 7 and sum(cmos[0x10:0x2e]) == int.from_bytes(cmos[0x2e:0x30], 'big')
 
 
 def test_every_device_is_reset(m: Machine) -> None:
@@ -179,7 +196,7 @@ def test_every_device_is_reset(m: Machine) -> None:
     assert m.read(0xcf8, 32) == 0 and m.pc.next_deadline() is None and not m.cpu.irq and ('a20', True) == m.cpu.log[-1]
 
 
-INTERESTING = [*range(0x100), *range(0x3f8, 0x400), 0x4d0, 0x4d1, 0xcf8, 0xcf9, *range(0xcfa, 0xd00), 0xffff]
+INTERESTING = [*range(0x100), 0x378, 0x379, 0x37a, *range(0x3f0, 0x400), 0x4d0, 0x4d1, 0xcf8, 0xcf9, *range(0xcfa, 0xd00), 0xffff]
 PORTS = st.one_of(st.sampled_from(INTERESTING), st.integers(0, 0xffff))
 WIDTHS = st.sampled_from([8, 16, 32])
 STEPS = st.one_of(

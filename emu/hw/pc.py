@@ -1,4 +1,5 @@
-"""Pc: the first machine: a PC of the 440FX kind around a CPU, with up to four serial ports, a keyboard and a mouse; no disks, screen or network yet.
+"""Pc: the first machine: a PC of the 440FX kind around a CPU, with up to four serial ports, LPT1, floppy drives, a keyboard and a mouse;
+no disks, screen or network yet.
 
 Everything the devices know of the CPU are the five methods of `Processor`. Whoever runs it looks at `next_deadline`, calls `run_due` when it is reached,
 and `acknowledge` when the CPU takes an interrupt.
@@ -7,13 +8,18 @@ from typing import Callable, Protocol, Sequence
 
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
+from emu.hw.dma import Dma
+from emu.hw.fdc import Fdc
+from emu.hw.floppy import Drive, cmos
 from emu.hw.fw_cfg import NOTHING, Firmware, FwCfg
 from emu.hw.i8042 import I8042
+from emu.hw.lpt import Lpt
 from emu.hw.pci import Pci
 from emu.hw.pic import Pic
 from emu.hw.pit import Pit
 from emu.hw.ports import A20, Port92, PortB, Remembered, ResetControl, add_debug_exit, add_debugcon
 from emu.hw.rtc import Rtc
+from emu.hw.speaker import Speaker, Wave
 from emu.hw.uart import Uart
 from emu.mem.memory import SHADOW, SHADOW_END, Memory
 
@@ -47,21 +53,29 @@ class Resettable(Protocol):
 
 
 class Pc:
-    """`now` is guest time in ns; `serial` takes what each of COM1 to COM4 sends (None: no such port); `rtc_epoch` is the time of day at the start (None: the host's)."""
+    """`now` is guest time in ns; `serial` takes what each of COM1 to COM4 sends (None: no such port); `rtc_epoch` is the time of day at the start (None: the host's).
+
+    `floppies` are drives A and B, `parallel` gets what is printed, `sound` is told what the speaker does.
+    """
 
     def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Sequence[Callable[[bytes], object] | None] = (),
                  rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None,
-                 firmware: Firmware = NOTHING):
+                 firmware: Firmware = NOTHING,
+                 floppies: Sequence[Drive | None] = (), parallel: Callable[[bytes], object] | None = None, sound: Callable[[int, Wave], None] | None = None):
         self.memory, self.cpu = memory, cpu
         self.bus = bus = Bus()
         self.clock = clock = Clock(now)
         self.pic = Pic(bus, cpu.set_irq)
         self.pit = Pit(bus, clock, self.irq(0))
-        self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch, firmware.boot_order)
+        self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch, firmware.boot_order, cmos(floppies))
         self.uarts = {n: Uart(bus, clock, self.com_irq(COM[n][1]), send, COM[n][0]) for n, send in enumerate(serial) if send}
         self.a20 = A20(cpu.set_a20)
         self.remembered = Remembered(bus)
+        self.dma = Dma(bus, memory)
+        self.fdc = Fdc(bus, clock, self.irq(6), self.dma, floppies)
         self.port_b = PortB(bus, clock, self.pit.channels[2])
+        if sound: Speaker(clock, self.pit.channels[2], self.port_b, sound)
+        self.lpts = [Lpt(bus, clock, self.irq(7), parallel)] if parallel else []
         self.port_92 = Port92(bus, self.a20, cpu.reset)
         self.i8042 = I8042(bus, clock, self.irq(1), self.irq(12), self.a20, cpu.reset)
         self.pci = Pci(bus, self.pic.set_irq, memory.shadow)
@@ -82,8 +96,8 @@ class Pc:
 
     def reset(self) -> None:
         """Every device's RESET; the CPU has its own."""
-        devices: list[Resettable] = [self.pit, self.rtc, *self.uarts.values(), self.i8042, self.pci, self.port_b, self.port_92, self.reset_control, self.remembered,
-                                     self.fw_cfg, self.pic]
+        devices: list[Resettable] = [self.pit, self.rtc, self.dma, self.fdc, *self.lpts, *self.uarts.values(), self.i8042, self.pci, self.port_b,
+                                     self.port_92, self.reset_control, self.remembered, self.fw_cfg, self.pic]
         for device in devices: device.reset()
         self.a20.set(True)
 

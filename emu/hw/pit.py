@@ -44,6 +44,7 @@ class Channel:
 
     def __init__(self, clock: Clock, output: Callable[[bool], None] | None = None, gate: bool = True):
         self.clock, self.output = clock, output
+        self.heard: Callable[[], None] = lambda: None  # called after programming
         self.timer: Timer | None = None
         self.gate = gate
         self.control(0x30)
@@ -136,6 +137,7 @@ class Channel:
 
     def changed(self) -> None:
         """After programming: the output's level and its next event."""
+        self.heard()
         if self.output:
             self.output(self.level())
             self.arm()

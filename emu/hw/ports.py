@@ -1,8 +1,7 @@
-"""The ports of a PC that are no chip of their own: 61h, 80h, 92h, CF9h, a debug console and a debug exit, and DMA registers that are only remembered.
+"""The ports of a PC that are no chip of their own: 61h, 80h, 92h, CF9h, a debug console and a debug exit.
 
 61h, 92h and CF9h are as in PIIX and its contemporaries (Intel 82371SB data sheet, "NMI Status and Control", "Reset Control"). The debug console is Bochs's port
-E9h, the debug exit QEMU's isa-debug-exit. The 8237s (00h to 0Fh, C0h to DFh) and the DMA page registers (80h to 8Fh; 80h shows POST codes) keep what is
-written and do nothing: there is no DMA yet.
+E9h, the debug exit QEMU's isa-debug-exit. F0h and F1h, the coprocessor's busy latch, are only remembered.
 """
 from typing import Callable
 
@@ -31,6 +30,7 @@ class PortB:
 
     def __init__(self, bus: Bus, clock: Clock, channel: Channel):
         self.clock, self.channel, self.value = clock, channel, 0
+        self.heard: Callable[[], None] = lambda: None  # the speaker's
         bus.add_ports(0x61, 1, self.read, self.write)
 
     def read(self, port: int, w: int) -> int:
@@ -41,6 +41,7 @@ class PortB:
         """The four bits."""
         self.value = v & 15
         self.channel.set_gate(bool(v & 1))
+        self.heard()
 
     def reset(self) -> None:
         """All off."""
@@ -91,7 +92,7 @@ class ResetControl:
 class Remembered:
     """Registers that keep what is written."""
 
-    RANGES = ((0x00, 16), (0x80, 18), (0x93, 13), (0xc0, 32), (0xf0, 2))  # F0h and F1h: the coprocessor's busy latch
+    RANGES = ((0xf0, 2),)
 
     def __init__(self, bus: Bus):
         self.values = bytearray(256)

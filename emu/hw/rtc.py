@@ -7,7 +7,8 @@ week that disagrees with the date.
 """
 import calendar
 import time
-from typing import Callable
+from types import MappingProxyType
+from typing import Callable, Mapping
 
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock, Timer
@@ -24,13 +25,15 @@ BOOT_DRIVES = 'acdn'  # floppy, disk, CD, network: 1 to 4 in the CMOS
 
 
 class Rtc:
-    """`epoch` is the time (seconds since 1970) at which guest time is now; `memory` the bytes of RAM that the CMOS tells of."""
+    """`epoch` is the time (seconds since 1970) at which guest time is now; `memory` the bytes of RAM that the CMOS tells of, `cmos` what other devices want
+    to be told there: bytes by their place."""
 
-    def __init__(self, bus: Bus, clock: Clock, irq: Callable[[bool], None], memory: int, epoch: float | None = None, boot_order: str = ''):
+    def __init__(self, bus: Bus, clock: Clock, irq: Callable[[bool], None], memory: int, epoch: float | None = None, boot_order: str = '',
+                 cmos: Mapping[int, int] = MappingProxyType({})):
         self.clock, self.irq = clock, irq
         self.cmos = bytearray(128)
         self.cmos[A], self.cmos[B], self.cmos[D] = 0x26, HOURS24, 0x80  # 32768 Hz, 1024 Hz periodic; valid RAM and time
-        self.describe(memory)
+        self.describe(memory, cmos)
         self.set_boot_order(boot_order)
         self.index, self.nmi_masked = 0, False
         self.timer: Timer | None = None
@@ -39,12 +42,13 @@ class Rtc:
         self.seen = now  # up to when the flags are known
         bus.add_ports(0x70, 2, self.read, self.write)
 
-    def describe(self, memory: int) -> None:
-        """What a BIOS and old kernels look for: sizes of memory, the equipment, no disks, the checksum (IBM PC/AT Technical Reference, CMOS RAM)."""
+    def describe(self, memory: int, cmos: Mapping[int, int]) -> None:
+        """What a BIOS and old kernels look for: sizes of memory, the equipment, the disks, the checksum (IBM PC/AT Technical Reference, CMOS RAM)."""
         extended, above = min(max(memory - (1 << 20), 0) >> 10, 0xffff), max(memory - (16 << 20), 0) >> 16
         for at, size in ((0x15, 640), (0x17, extended), (0x30, extended), (0x34, min(above, 0xffff))):
             self.cmos[at:at + 2] = size.to_bytes(2, 'little')
         self.cmos[0x14] = 0x06  # a coprocessor, a PS/2 mouse
+        for at, value in cmos.items(): self.cmos[at] |= value
         self.cmos[0x2e:0x30] = sum(self.cmos[0x10:0x2e]).to_bytes(2, 'big')
 
     def set_boot_order(self, drives: str) -> None:

@@ -1,0 +1,67 @@
+"""-parallel and -speaker: what a guest prints and plays is in the host's files."""
+import wave
+from pathlib import Path
+
+from tests.test_bad_guests import DONE, run
+
+EXIT = 'mov dx, 0x501; mov al, 0x10; out dx, al'
+PRINT = """
+    mov esi, offset text
+next:
+    mov dx, 0x379
+    in al, dx
+    test al, 0x80                 # busy
+    jz next
+    lodsb
+    mov dx, 0x378
+    out dx, al
+    mov dx, 0x37a
+    mov al, 0x0d
+    out dx, al
+    mov al, 0x0c
+    out dx, al
+    cmp byte ptr [esi], 0
+    jne next
+"""
+BEEP = """
+    mov al, 0xb6
+    out 0x43, al
+    mov al, 0xa9                  # 1193: 1000 Hz
+    out 0x42, al
+    mov al, 4
+    out 0x42, al
+    in al, 0x61
+    or al, 3
+    out 0x61, al
+    mov ecx, 10000000             # 0.1 s, an instruction being 10 ns
+1:  loop 1b
+    in al, 0x61
+    and al, 0xfc
+    out 0x61, al
+"""
+
+
+def test_printer(tmp_path: Path) -> None:
+    """Byte for byte, with the handshake of a polling driver."""
+    code = run(tmp_path, f'{PRINT} {EXIT}; text: .asciz "Hello, paper"', '-parallel', f'file:{tmp_path}/paper')
+    assert code == (DONE, '', []) and (tmp_path / 'paper').read_bytes() == b'Hello, paper'
+
+
+def test_no_printer(tmp_path: Path) -> None:
+    assert run(tmp_path, f'mov dx, 0x37a; in al, dx; cmp al, 0xff; jne 1f; {EXIT}; 1: hlt', '-parallel', 'none') == (DONE, '', [])
+
+
+def test_speaker(tmp_path: Path) -> None:
+    """100 periods in 0.1 s."""
+    assert run(tmp_path, f'{BEEP} {EXIT}', '-icount', '-speaker', f'{tmp_path}/s.wav') == (DONE, '', [])
+    with wave.open(f'{tmp_path}/s.wav') as file:
+        assert abs(file.getnframes() - 4410) < 3
+        samples = memoryview(file.readframes(9999)).cast('h')
+    rises = sum(a < 8000 <= b for a, b in zip(samples, samples[1:]))
+    assert 99 <= rises <= 101
+
+
+def test_files_that_cannot_be(tmp_path: Path) -> None:
+    for words in (('-parallel', 'file:/nowhere/p'), ('-speaker', '/nowhere/s.wav')):
+        code, out, lines = run(tmp_path, EXIT, *words)
+        assert code == 1 and out == '' and len(lines) == 1 and '/nowhere/' in lines[0] and 'no such file' in lines[0]

@@ -12,7 +12,10 @@ from typing import Any, Sequence
 from emu import boot, guests, stats
 from emu.boot import firmware
 from emu.cpu import Cpu
+from emu.disk import open_image
 from emu.errors import EmuError, file_error
+from emu.hw.ata import Disk
+from emu.hw.atapi import Cdrom
 from emu.hw.pc import Pc
 from emu.hw.rtc import SHUTDOWN_STATUS
 from emu.hw.speaker import Recorder
@@ -20,7 +23,7 @@ from emu.hw.uart import Uart
 from emu.isa.flags import IF
 from emu.jit import build
 from emu.mem.memory import Memory
-from emu.options import Options
+from emu.options import Drive, Options
 from emu.server.loop import Loop, signals
 from emu.terminal import Line, open_serial
 
@@ -32,6 +35,17 @@ SLICE = 1_000_000  # nanoseconds: the longest slice
 POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
 EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
+
+
+def plug(options: Options) -> dict[int, Disk | Cdrom]:
+    """The IDE drives by their index, with their images open; the secondary master is an empty CD-ROM where nothing else is, as in QEMU."""
+    made: dict[int, Disk | Cdrom] = {}
+    for n, drive in ({2: Drive('', media='cdrom')} | options.plugged('ide')).items():
+        image = open_image(drive) if drive.file else None
+        if drive.media == 'cdrom': made[n] = Cdrom(image, f'EMU{n + 1:05}')
+        elif image: made[n] = Disk(image, f'EMU{n + 1:05}')
+        else: raise EmuError(f"{('-hda', '-hdb', '-hdc', '-hdd')[n]}: '' is no file")
+    return made
 
 
 class Machine:
@@ -52,20 +66,23 @@ class Machine:
             raise EmuError(f'not implemented: -d {",".join(sorted(options.log))}')
         self.entry = load(self.memory, options)
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
+        ide = plug(options)
+        self.drives = {f'ide{n // 2}-{"hd" if isinstance(drive, Disk) else "cd"}{n % 2}': drive for n, drive in ide.items()}  # by their names in QEMU
         debugcon = [(port, self.writer(path, 'ab')) for port, path in options.debugcon]
         kind, _, paper = options.parallel.partition(':')
         parallel = self.writer(paper, 'wb') if kind == 'file' else len if kind == 'null' else None
         self.recorder = Recorder(options.speaker) if options.speaker else None
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
         self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
-                     firmware=firmware.told(options.memory, options.boot), parallel=parallel, sound=self.recorder.on_change if self.recorder else None)
+                     firmware=firmware.told(options.memory, options.boot), parallel=parallel, sound=self.recorder.on_change if self.recorder else None,
+                     ide=[ide.get(n) for n in range(4)])
         self.cpu.bus = self.pc.bus
         self.pc.clock.sooner = self.sooner
         self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
         self.slice_end = 0  # guest time
         self.polled = 0  # when the event loop was last looked at, on the host's clock
         for n, uart in self.pc.uarts.items(): self.connect(uart, lines[n])
-        if self.entry: boot.enter(self.cpu.state, self.entry)
+        if self.entry: self.enter(self.entry)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
 
@@ -130,6 +147,11 @@ class Machine:
 
     # --- the run ---------------------------------------------------------------------------------------------------------------------
 
+    def enter(self, entry: boot.Entry) -> None:
+        """Brings CPU and devices to where firmware leaves them to a kernel."""
+        self.pc.pci.assign()
+        boot.enter(self.cpu.state, entry)
+
     def run(self) -> int:
         """Runs until the guest, the user or an error ends it; the exit code."""
         while self.code is None and not self.loop.quit:
@@ -139,6 +161,8 @@ class Machine:
         self.cpu.close()
         if self.options.stats:
             stats.report(self.stats(), self.options.stats)
+        for drive in self.drives.values():
+            if drive.image: drive.image.close()
         return self.code or 0
 
     def step(self) -> None:
@@ -202,13 +226,14 @@ class Machine:
         self.resetting = None
         self.cpu.reset()
         self.pc.a20.set(True)
-        if self.entry: boot.enter(m, load_kernel(self.memory, self.options))
+        if self.entry: self.enter(load_kernel(self.memory, self.options))
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """What --stats reports."""
         total = time.perf_counter() - self.began
         guest = {'instructions': self.cpu.retired(), 'nanoseconds': self.now() if self.options.icount else None}
         return {'guest': {k: v for k, v in guest.items() if v is not None}, 'cache': self.cpu.statistics(),
+                'devices': {name: dict(drive.image.counts) for name, drive in self.drives.items() if drive.image},
                 'time': {**self.spent, **self.cpu.spent, 'interpreting': self.cpu.interpreting(), 'total': total}}
 
     def writer(self, path: Any, mode: str) -> Any:
@@ -237,6 +262,8 @@ def load(memory: Memory, options: Options) -> boot.Entry | None:
 def run_machine(options: Options) -> int:
     """Runs a machine in this process, its serial lines where the options say; the exit code."""
     load(Memory(options.memory), options)  # a file that is no kernel or BIOS is told before anything is compiled
+    for drive in plug(options).values():  # nor without its disks
+        if drive.image: drive.image.close()
     build.setup(options.engine)
     with contextlib.ExitStack() as stack:
         loop = Loop()

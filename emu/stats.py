@@ -1,6 +1,6 @@
-"""What a run reports at its end (`--stats FILE`): names and numbers in three parts, with stable names.
+"""What a run reports at its end (`--stats FILE`): names and numbers in four parts, with stable names.
 
-`guest` repeats exactly under --icount, `cache` is the translation cache's, `time` the host's seconds. A part may have parts of its own
+`guest` repeats exactly under --icount, `cache` is the translation cache's, `devices` tells of each drive, `time` the host's seconds. A part may have parts of its own
 (evictions by reason); the table writes their names with dots.
 """
 import json
@@ -10,7 +10,7 @@ from typing import Any, Iterator
 
 from emu.errors import file_error
 
-PARTS = ('guest', 'cache', 'time')
+PARTS = ('guest', 'cache', 'devices', 'time')
 
 
 def report(stats: dict[str, dict[str, Any]], path: str) -> None:

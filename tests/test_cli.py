@@ -195,7 +195,7 @@ def test_stats_as_json_and_as_a_table(capsys, tmp_path):
     stats = {'time': {'wall': 1.5}, 'guest': {'instructions': 1234567, 'interrupts': {'irq0': 3}}}
     report(stats, str(tmp_path / 's'))
     read = json.loads((tmp_path / 's').read_text())
-    assert list(read) == ['guest', 'cache', 'time'] and read['guest'] == stats['guest'] and read['cache'] == {}
+    assert list(read) == ['guest', 'cache', 'devices', 'time'] and read['guest'] == stats['guest'] and read['cache'] == {}
     report(stats, '-')
     rows = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith('  '))
     assert rows == {'instructions': '1,234,567', 'interrupts.irq0': '3', 'wall': '1.500'}

@@ -35,6 +35,7 @@ class Bus:
 
     def __init__(self) -> None:
         self.ports: dict[int, Window] = {}
+        self.windows: list[Window] = []  # of ports, in the order in which they were added
         self.mmio: list[Window] = []
         self.trace: Callable[[str, int, int, int], None] | None = None
         self.unimplemented: Callable[[str, int], None] | None = None
@@ -44,13 +45,17 @@ class Bus:
                   read_block: Block | None = None, write_block: Block | None = None) -> Window:
         """Gives `count` ports to a device; without `wide` it sees bytes only."""
         window = Window(first, first + count, read, write, wide, read_block, write_block)
+        self.windows.append(window)
         self.ports.update(dict.fromkeys(range(first, first + count), window))
         return window
 
     def remove_ports(self, window: Window) -> None:
-        """Takes back the ports that the window still has."""
+        """Takes a window's ports back; those that it had taken from another are that one's again."""
+        self.windows = [other for other in self.windows if other is not window]
         for port in range(window.first, window.end):
-            if self.ports.get(port) is window: del self.ports[port]
+            under = [other for other in self.windows if other.first <= port < other.end]
+            if under: self.ports[port] = under[-1]
+            else: self.ports.pop(port, None)
 
     def add_mmio(self, first: int, size: int, read: Read, write: Write, wide: bool = True) -> Window:
         """Gives `size` bytes of physical addresses to a device; the page map must not have them as memory."""

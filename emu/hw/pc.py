@@ -1,21 +1,24 @@
-"""Pc: the first machine: a PC of the 440FX kind around a CPU, with up to four serial ports, LPT1, floppy drives, a keyboard and a mouse;
-no disks, screen or network yet.
+"""Pc: the first machine: a PC of the 440FX kind around a CPU, with up to four serial ports, LPT1, floppy drives, IDE, a keyboard and a mouse;
+no screen or network yet.
 
 Everything the devices know of the CPU are the five methods of `Processor`. Whoever runs it looks at `next_deadline`, calls `run_due` when it is reached,
 and `acknowledge` when the CPU takes an interrupt.
 """
 from typing import Callable, Protocol, Sequence
 
+from emu.hw import ata, floppy
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
 from emu.hw.dma import Dma
 from emu.hw.fdc import Fdc
-from emu.hw.floppy import Drive, cmos
+from emu.hw.floppy import Drive
 from emu.hw.fw_cfg import NOTHING, Firmware, FwCfg
 from emu.hw.i8042 import I8042
+from emu.hw.ide import Channel, Device
 from emu.hw.lpt import Lpt
 from emu.hw.pci import Pci
 from emu.hw.pic import Pic
+from emu.hw.piix_ide import PiixIde
 from emu.hw.pit import Pit
 from emu.hw.ports import A20, Port92, PortB, Remembered, ResetControl, add_debug_exit, add_debugcon
 from emu.hw.rtc import Rtc
@@ -56,18 +59,19 @@ class Pc:
     """`now` is guest time in ns; `serial` takes what each of COM1 to COM4 sends (None: no such port); `rtc_epoch` is the time of day at the start (None: the host's).
 
     `floppies` are drives A and B, `parallel` gets what is printed, `sound` is told what the speaker does.
+    `ide` has the primary channel's master and slave, then the secondary's.
     """
 
     def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Sequence[Callable[[bytes], object] | None] = (),
                  rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None,
-                 firmware: Firmware = NOTHING,
+                 firmware: Firmware = NOTHING, ide: Sequence[Device | None] = (None,) * 4,
                  floppies: Sequence[Drive | None] = (), parallel: Callable[[bytes], object] | None = None, sound: Callable[[int, Wave], None] | None = None):
         self.memory, self.cpu = memory, cpu
         self.bus = bus = Bus()
         self.clock = clock = Clock(now)
         self.pic = Pic(bus, cpu.set_irq)
         self.pit = Pit(bus, clock, self.irq(0))
-        self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch, firmware.boot_order, cmos(floppies))
+        self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch, firmware.boot_order, floppy.cmos(floppies) | ata.cmos(ide))
         self.uarts = {n: Uart(bus, clock, self.com_irq(COM[n][1]), send, COM[n][0]) for n, send in enumerate(serial) if send}
         self.a20 = A20(cpu.set_a20)
         self.remembered = Remembered(bus)
@@ -81,6 +85,8 @@ class Pc:
         self.pci = Pci(bus, self.pic.set_irq, memory.shadow)
         self.fw_cfg = FwCfg(bus, memory, firmware)
         bus.add_mmio(SHADOW, SHADOW_END - SHADOW, lambda offset, w: -1, self.write_shadow)
+        self.ide = (Channel(bus, clock, self.irq(14), 0x1f0, 0x3f6, (ide[0], ide[1])), Channel(bus, clock, self.irq(15), 0x170, 0x376, (ide[2], ide[3])))
+        self.pci.add(1, 1, PiixIde(bus, clock, memory, self.ide))
         self.reset_control = ResetControl(bus, cpu.reset, self.hard_reset)
         for port, write in debugcon: add_debugcon(bus, port, write)
         if debug_exit is not None: add_debug_exit(bus, debug_exit, cpu.exit)
@@ -96,7 +102,7 @@ class Pc:
 
     def reset(self) -> None:
         """Every device's RESET; the CPU has its own."""
-        devices: list[Resettable] = [self.pit, self.rtc, self.dma, self.fdc, *self.lpts, *self.uarts.values(), self.i8042, self.pci, self.port_b,
+        devices: list[Resettable] = [self.pit, self.rtc, self.dma, self.fdc, *self.ide, *self.lpts, *self.uarts.values(), self.i8042, self.pci, self.port_b,
                                      self.port_92, self.reset_control, self.remembered, self.fw_cfg, self.pic]
         for device in devices: device.reset()
         self.a20.set(True)

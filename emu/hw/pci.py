@@ -164,6 +164,16 @@ class Pci:
         for device in self.devices.values(): device.reset()
         self.route()
 
+    def assign(self) -> None:
+        """What a BIOS does with base addresses, for a kernel that is started without one: each gets an address, each function decodes and may be bus master."""
+        free = {True: 0xc000, False: 0xe0000000}
+        for device in self.devices.values():
+            for n, base in device.bases.items():
+                at = -(-free[base.io] // base.size) * base.size
+                free[base.io] = at + base.size
+                device.write(BAR0 + 4 * n, 32, at)
+            device.write(COMMAND, 16, device.get(COMMAND, 16) | IO_SPACE | MEMORY_SPACE | BUS_MASTER)
+
     # --- configuration mechanism 1 -----------------------------------------------------------------------------------------------------
 
     def read_address(self, port: int, w: int) -> int:

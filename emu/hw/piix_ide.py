@@ -124,12 +124,12 @@ class PiixIde(PciDevice):
     def moved(self, address: int | None) -> None:
         """The bus master's ports have come, gone or changed."""
         if self.window: self.bus.remove_ports(self.window)
-        self.window = None if address is None else self.bus.add_ports(address, 16, self.read, self.write)
+        self.window = None if address is None else self.bus.add_ports(address, 16, self.read_port, self.write_port)
 
-    def read(self, port: int, w: int) -> int:
+    def read_port(self, port: int, w: int) -> int:
         """Eight registers for each channel."""
         return self.masters[port >> 3 & 1].read(port & 7)
 
-    def write(self, port: int, w: int, v: int) -> None:
+    def write_port(self, port: int, w: int, v: int) -> None:
         """Eight registers for each channel."""
         self.masters[port >> 3 & 1].write(port & 7, v)

@@ -15,7 +15,7 @@ from emu.boot.firmware import Boot
 from emu.errors import EmuError, file_error
 from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
-from emu.options import ENGINES, LOGS, PLACES, POLICIES, Drive, Options
+from emu.options import ENGINES, LOGS, PLACES, POLICIES, VGAS, Drive, Options
 
 UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
 
@@ -128,7 +128,7 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('initrd', 'FILE', {}, "Linux's initial RAM disk; multiboot modules as 'FILE ARGUMENTS,FILE...'"),
     ('append', 'TEXT', {}, "the kernel's command line"),
     ('bios', 'FILE', {}, 'the BIOS that runs where there is no -kernel (default: SeaBIOS, fetched when it is needed)'),
-    ('vgabios', 'FILE', {}, 'a VGA BIOS, at C0000h'),
+    ('vgabios', 'FILE', {}, "the display adapter's BIOS (default: SeaBIOS's, fetched when it is needed)"),
     ('boot', 'LIST', dict(type=boot), 'order=adnc, once=DRIVES, menu=on: drives that the BIOS boots from'),
     *((f'hd{"abcd"[n]}', 'FILE', plugged('ide', n), f'{("primary", "secondary")[n // 2]} IDE {("master", "slave")[n % 2]}: a raw disk image') for n in range(4)),
     ('cdrom', 'FILE', plugged('ide', 2, 'cdrom'), 'the CD in the secondary IDE master'),
@@ -141,6 +141,7 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('parallel', 'PRINTER', dict(type=parallel), 'what LPT1 prints goes to file:F or null (the default); none: no such port'),
     ('speaker', 'FILE', {}, 'the PC speaker, recorded as WAV from the first sound on'),
     ('nographic', '', {}, 'no screen, COM1 on this terminal: as it is without the option, there being no screen yet'),
+    ('vga', 'CARD', dict(choices=VGAS), 'the display adapter: std (the default: a VGA with VBE, as in QEMU) or none'),
     ('display', 'KIND', dict(choices=('none',)), 'none'),
     ('no-reboot', '', dict(dest='reboot', action='store_false'), 'a reset of the guest ends the run'),
     ('no-shutdown', '', dict(dest='shutdown', action='store_false'), 'a CPU halted for good does not'),

@@ -75,8 +75,9 @@ class Machine:
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
         self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
                      firmware=firmware.told(options.memory, options.boot), parallel=parallel, sound=self.recorder.on_change if self.recorder else None,
-                     ide=[ide.get(n) for n in range(4)])
+                     ide=[ide.get(n) for n in range(4)], vga=options.vga, vgabios=vga_bios(options))
         self.cpu.bus = self.pc.bus
+        if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         self.pc.clock.sooner = self.sooner
         self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
         self.slice_end = 0  # guest time
@@ -255,12 +256,18 @@ def load(memory: Memory, options: Options) -> boot.Entry | None:
     """Puts the kernel or the BIOS into memory; where the CPU starts, None: at its reset vector."""
     if options.kernel: return load_kernel(memory, options)
     firmware.load_bios(memory, options.bios or str(guests.get('firmware')['bios-256k.bin']))
-    if options.vgabios: memory.add_rom(firmware.read_vga_bios(options.vgabios), firmware.VGA_BIOS)
     return None
+
+
+def vga_bios(options: Options) -> bytes | None:
+    """What the display adapter's ROM holds. Where there is no BIOS, nobody would run it."""
+    if options.kernel or options.vga == 'none': return None
+    return firmware.read_vga_bios(options.vgabios or str(guests.get('firmware')['vgabios-stdvga.bin']))
 
 
 def run_machine(options: Options) -> int:
     """Runs a machine in this process, its serial lines where the options say; the exit code."""
+    vga_bios(options)
     load(Memory(options.memory), options)  # a file that is no kernel or BIOS is told before anything is compiled
     for drive in plug(options).values():  # nor without its disks
         if drive.image: drive.image.close()

@@ -12,6 +12,7 @@ from emu.mem.memory import RAM_MAX
 
 LOGS = ('in_asm', 'exec', 'int', 'io', 'unimp')  # of -d
 POLICIES = ('flush', 'fifo', 'generational')
+VGAS = ('std', 'none')
 ENGINES = ('eager', 'interpreter', 'stencils', 'optimise')  # each uses those before it as well, but for eager
 
 PLACES = {'ide': 4, 'floppy': 2}  # drives that an interface has
@@ -53,6 +54,7 @@ class Options:
     debugcon: tuple[tuple[int, Path], ...] = ()
     debug_exit: int | None = None
     engine: str = 'optimise'
+    vga: str = 'std'  # of VGAS
     drives: tuple[Drive, ...] = ()
     snapshot: bool = False  # of all drives
     parallel: str = 'null'  # LPT1: file:F, null; none: no such port
@@ -64,6 +66,7 @@ class Options:
         if not 1 << 20 <= self.tcache_size <= 1 << 30: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 1M to 1G can be had')
         if len(self.serial) > 4: raise EmuError(f'-serial: {len(self.serial)} serial ports; there are COM1 to COM4')
         if self.serial.count('stdio') > 1: raise EmuError('-serial stdio: only one serial port can have the terminal')
+        if self.vga not in VGAS: raise EmuError(f"-vga: unknown adapter '{self.vga}'; there are {' '.join(VGAS)}")
         if self.cpu not in MODELS: raise EmuError(f"-cpu: unknown model '{self.cpu}'; there are {' '.join(MODELS)}")
         for interface in PLACES: self.plugged(interface)
 

@@ -10,7 +10,7 @@ from emu.hw.fw_cfg import Content, Firmware
 from emu.mem.memory import SHADOW_END, Memory
 
 UNIT, LARGEST, VISIBLE = 0x10000, 16 << 20, 0x20000  # an image is so many bytes, at most; of which the last show below 1 MB
-VGA_BIOS, VGA_LARGEST = 0xc0000, 0x10000
+VGA_LARGEST = 0x10000
 RAM_SIZE, NOGRAPHIC, CPUS, BOOT_MENU, MAX_CPUS = 0x03, 0x04, 0x05, 0x0e, 0x0f  # items
 RAM = 1  # ACPI 6, 15.1
 

@@ -24,9 +24,11 @@ from emu.hw.ports import A20, Port92, PortB, Remembered, ResetControl, add_debug
 from emu.hw.rtc import Rtc
 from emu.hw.speaker import Speaker, Wave
 from emu.hw.uart import Uart
+from emu.hw.vga import Vga
 from emu.mem.memory import SHADOW, SHADOW_END, Memory
 
 COM = (0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)  # ports and IRQs of COM1 to COM4
+VGA_SLOT = 2  # of PCI bus 0, where QEMU has it
 
 
 class Processor(Protocol):
@@ -65,7 +67,8 @@ class Pc:
     def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Sequence[Callable[[bytes], object] | None] = (),
                  rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None,
                  firmware: Firmware = NOTHING, ide: Sequence[Device | None] = (None,) * 4,
-                 floppies: Sequence[Drive | None] = (), parallel: Callable[[bytes], object] | None = None, sound: Callable[[int, Wave], None] | None = None):
+                 floppies: Sequence[Drive | None] = (), parallel: Callable[[bytes], object] | None = None, sound: Callable[[int, Wave], None] | None = None,
+                 vga: str = 'none', vgabios: bytes | None = None):
         self.memory, self.cpu = memory, cpu
         self.bus = bus = Bus()
         self.clock = clock = Clock(now)
@@ -87,6 +90,8 @@ class Pc:
         bus.add_mmio(SHADOW, SHADOW_END - SHADOW, lambda offset, w: -1, self.write_shadow)
         self.ide = (Channel(bus, clock, self.irq(14), 0x1f0, 0x3f6, (ide[0], ide[1])), Channel(bus, clock, self.irq(15), 0x170, 0x376, (ide[2], ide[3])))
         self.pci.add(1, 1, PiixIde(bus, clock, memory, self.ide))
+        self.vga = Vga(bus, memory, now, vgabios) if vga == 'std' else None
+        if self.vga: self.pci.add(VGA_SLOT, 0, self.vga.pci)
         self.reset_control = ResetControl(bus, cpu.reset, self.hard_reset)
         for port, write in debugcon: add_debugcon(bus, port, write)
         if debug_exit is not None: add_debug_exit(bus, debug_exit, cpu.exit)
@@ -104,6 +109,7 @@ class Pc:
         """Every device's RESET; the CPU has its own."""
         devices: list[Resettable] = [self.pit, self.rtc, self.dma, self.fdc, *self.ide, *self.lpts, *self.uarts.values(), self.i8042, self.pci, self.port_b,
                                      self.port_92, self.reset_control, self.remembered, self.fw_cfg, self.pic]
+        if self.vga: devices.append(self.vga)
         for device in devices: device.reset()
         self.a20.set(True)
 

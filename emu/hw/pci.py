@@ -2,14 +2,14 @@
 the PC: the 82441FX host bridge (8086:1237) and the 82371SB PIIX3 ISA bridge (8086:7000) with its interrupt steering.
 
 A device's base addresses call `moved(address or None)` when they come, go or change; the device registers its own window with the bus. Left out: bridges to
-other buses, special cycles, expansion ROMs, power management. Of the host bridge's registers only PAM (shadow RAM) does something; SMRAM and the others are
+other buses, special cycles, power management. Of the host bridge's registers only PAM (shadow RAM) does something; SMRAM and the others are
 remembered. Subsystem IDs are QEMU's, by which SeaBIOS knows where it is.
 """
 from typing import Callable, NamedTuple
 
 from emu.hw.bus import Bus
 
-COMMAND, STATUS, BAR0, SUBSYSTEM, INTERRUPT_LINE, INTERRUPT_PIN = 0x04, 0x06, 0x10, 0x2c, 0x3c, 0x3d
+COMMAND, STATUS, BAR0, SUBSYSTEM, ROM_BASE, INTERRUPT_LINE, INTERRUPT_PIN = 0x04, 0x06, 0x10, 0x2c, 0x30, 0x3c, 0x3d
 QEMU = 0x11001af4  # its subsystem and vendor
 IO_SPACE, MEMORY_SPACE, BUS_MASTER = 1, 2, 4  # of the command register
 PAM = 0x59  # 82441FX: the first of seven registers
@@ -21,10 +21,10 @@ ROUTABLE = {3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15}
 
 
 class Base(NamedTuple):
-    """A base address register: `size` is a power of two."""
+    """A base address register: `size` is a power of two, `enable` the bits that let it answer, in COMMAND and in itself."""
 
     size: int
-    io: bool
+    enable: tuple[int, int]
     moved: Callable[[int | None], None]
 
 
@@ -33,7 +33,7 @@ class PciDevice:
 
     def __init__(self, vendor: int, device: int, class_code: int, revision: int = 0, header: int = 0, pin: int = 0):
         self.config, self.writable, self.sticky = bytearray(256), bytearray(256), bytearray(256)
-        self.bases: dict[int, Base] = {}
+        self.bases: dict[int, Base] = {}  # by register
         self.placed: dict[int, int | None] = {}
         self.put(0, 16, vendor)
         self.put(2, 16, device)
@@ -61,10 +61,18 @@ class PciDevice:
 
     def add_base(self, n: int, size: int, io: bool, moved: Callable[[int | None], None]) -> None:
         """Base address n; all ones written to it read back as its size (6.2.5.1)."""
-        self.bases[n], self.placed[n] = Base(size, io, moved), None
         self.put(BAR0 + 4 * n, 32, int(io))
-        self.allow(BAR0 + 4 * n, 32, -size & (0xfffffffc if io else 0xfffffff0))
-        self.allow(COMMAND, 16, int.from_bytes(self.writable[COMMAND:COMMAND + 2], 'little') | (IO_SPACE if io else MEMORY_SPACE))
+        self.decode(BAR0 + 4 * n, Base(size, (IO_SPACE if io else MEMORY_SPACE, 0), moved), 0xfffffffc if io else 0xfffffff0)
+
+    def add_rom(self, size: int, moved: Callable[[int | None], None]) -> None:
+        """The expansion ROM's base address, of 2 KB or more; bit 0 enables it (6.2.5.2)."""
+        self.decode(ROM_BASE, Base(size, (MEMORY_SPACE, 1), moved), 0xfffff800)
+
+    def decode(self, at: int, base: Base, bits: int) -> None:
+        """Adds a base address register that has these bits."""
+        self.bases[at], self.placed[at] = base, None
+        self.allow(at, 32, -base.size & bits | base.enable[1])
+        self.allow(COMMAND, 16, int.from_bytes(self.writable[COMMAND:COMMAND + 2], 'little') | base.enable[0])
 
     def write(self, at: int, w: int, v: int) -> None:
         """A guest's write."""
@@ -75,14 +83,14 @@ class PciDevice:
 
     def place(self) -> None:
         """Tells of base addresses that have changed, and enables."""
-        for n, base in self.bases.items():
-            value = self.get(BAR0 + 4 * n, 32)
-            address = value & (0xfffffffc if base.io else 0xfffffff0)
-            enabled = self.get(COMMAND, 16) & (IO_SPACE if base.io else MEMORY_SPACE)
-            fits = 0 < address and address + base.size <= (0x10000 if base.io else 0xfffff000)
+        for at, base in self.bases.items():
+            value, space = self.get(at, 32), base.enable[0]
+            address = value & -base.size
+            enabled = self.get(COMMAND, 16) & space and value & base.enable[1] == base.enable[1]
+            fits = 0 < address and address + base.size <= (0x10000 if space == IO_SPACE else 0xfffff000)
             where = address if enabled and fits else None
-            if where != self.placed[n]:
-                self.placed[n] = where
+            if where != self.placed[at]:
+                self.placed[at] = where
                 base.moved(where)
 
     def reset(self) -> None:

@@ -49,6 +49,7 @@ nmi             32  1   a non-maskable interrupt waits
 a20             32  1   mask of physical addresses: 0xFFFFFFFF or 0xFFEFFFFF
 page_map        64  1   host address of 2**20 64-bit words, one a physical page: host address of the page + PAGE_* bits, or 0: a device's
 code_map        64  1   host address of 2**20 64-bit words, one a physical page: bit n: code was decoded in its n-th 64 bytes
+vga             64  1   host address of the display adapter's block (emu/mem/vga.py), or 0: there is none
 budget          64  1   instructions that may still retire in this slice
 deferred        64  1   instructions taken off the budget to end the slice early
 retired         64  1   instructions retired in all earlier slices

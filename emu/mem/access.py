@@ -6,6 +6,7 @@ from emu.isa.language import GP, Fault, code_written, host_load, host_store, mmi
 from emu.isa.language import SS as STACK_FAULT
 from emu.isa.state import PAGE_READ, PAGE_WRITE, SS
 from emu.mem.paging import translate
+from emu.mem.vga import covers, read_video, write_video
 
 READ, WRITE = 1, 2  # bits of reach
 
@@ -92,8 +93,7 @@ def read_slow(m, a, w, user):
     physical = translate(m, a, user, 0)
     page = host_load(m.page_map + ((physical >> 12) << 3), 64)
     if page & PAGE_READ: return host_load((page & -4096) + (physical & 4095), w)
-    if w == 64: return mmio_read(m, physical, 32) | (mmio_read(m, physical + 4, 32) << 32)
-    return mmio_read(m, physical, w)
+    return device_read(m, physical, w)
 
 
 @outlined
@@ -109,7 +109,7 @@ def read_byte(m, a, user):
     physical = translate(m, a, user, 0)
     page = host_load(m.page_map + ((physical >> 12) << 3), 64)
     if page & PAGE_READ: return host_load((page & -4096) + (physical & 4095), 8)
-    return mmio_read(m, physical, 8)
+    return device_read(m, physical, 8)
 
 
 @outlined
@@ -137,6 +137,24 @@ def write_physical(m, physical, w, v):
             if (code >> ((physical >> 6) & 63)) & 1: code_written(m, physical)
             if (code >> (((physical + (w >> 3) - 1) >> 6) & 63)) & 1: code_written(m, physical + (w >> 3) - 1)
         host_store(p, w, v)
+    else: device_write(m, physical, w, v)
+
+
+@outlined
+def device_read(m, physical, w):
+    """w bits inside a page that is no memory: the display adapter's, or whoever is on the bus."""
+    if m.vga:
+        if covers(m, physical): return read_video(m, physical, w)
+    if w == 64: return mmio_read(m, physical, 32) | (mmio_read(m, physical + 4, 32) << 32)
+    return mmio_read(m, physical, w)
+
+
+@outlined
+def device_write(m, physical, w, v):
+    """Writes w bits inside a page that is no memory."""
+    mine = 0
+    if m.vga: mine = covers(m, physical)
+    if mine: write_video(m, physical, w, v)
     elif w == 64:
         mmio_write(m, physical, 32, v)
         mmio_write(m, physical + 4, 32, v >> 32)

@@ -104,3 +104,14 @@ class Memory:
             for granule in range(physical % PAGE // 64, (physical % PAGE + n - 1) // 64 + 1):
                 if code >> granule & 1:
                     self.code_written(physical // PAGE * PAGE + granule * 64)
+
+    def map_free(self, physical: int, size: int, host: int, writable: bool = True) -> None:
+        """Backs with host memory those whole pages that nobody has: a device's memory displaces neither RAM nor ROMs."""
+        now = self.page_map[physical // PAGE:(physical + size) // PAGE]
+        words = host + np.arange(len(now), dtype=np.int64) * PAGE + (PAGE_READ | (PAGE_WRITE if writable else 0))
+        self.remap(physical // PAGE, np.where(now == 0, words, now))
+
+    def unmap_host(self, physical: int, size: int, host: int) -> None:
+        """Takes back what `map_free` has mapped."""
+        now = self.page_map[physical // PAGE:(physical + size) // PAGE]
+        self.remap(physical // PAGE, np.where((now >= host) & (now < host + size), 0, now))

@@ -1,0 +1,80 @@
+"""The VGA's registers as plain values, and what several parts of the adapter read off them (IBM VGA Technical Reference; bit numbers as there)."""
+from typing import NamedTuple
+
+import numpy as np
+
+CLOCKS = (25_175_000, 28_322_000)  # dots a second, by bits 2 and 3 of the miscellaneous output register
+# Bits that exist, by index.
+SEQUENCER = bytes((0x03, 0x3d, 0x0f, 0x3f, 0x0e))
+CRTC = bytes((0xff,) * 8 + (0x7f, 0xff, 0x3f, 0x7f) + (0xff,) * 8 + (0x7f, 0xff, 0xff, 0xef, 0xff))
+GRAPHICS = bytes((0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff))
+ATTRIBUTE = bytes((0x3f,) * 16 + (0xef, 0xff, 0x3f, 0x0f, 0x0f))
+
+
+class Timing(NamedTuple):
+    """A frame: dots a second and a line, lines; where the display ends, where the vertical retrace begins and ends (lines)."""
+
+    clock: int
+    dots: int
+    lines: int
+    shown_dots: int
+    shown_lines: int
+    retrace: int
+    retrace_end: int
+
+    @property
+    def frame(self) -> int:
+        """Nanoseconds."""
+        return max(self.dots * self.lines * 10 ** 9 // self.clock, 1)
+
+
+class Registers:
+    """Everything a program sets through 3B0h to 3DFh, but for the states of ports."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Power-on: all zero, so the screen is off, the memory is not decoded, and the CRTC is at 3B4h."""
+        self.misc = self.feature = self.attribute_index = 0
+        self.sequencer, self.crtc, self.graphics, self.attribute = (bytearray(len(table)) for table in (SEQUENCER, CRTC, GRAPHICS, ATTRIBUTE))
+        self.dac = np.zeros((256, 3), np.uint8)
+        self.dac_mask = 0xff
+
+    # --- the CRTC's numbers that are spread over registers ------------------------------------------------------------------------
+
+    def columns(self) -> int:
+        """Characters in a line."""
+        return self.crtc[1] + 1
+
+    def lines(self) -> int:
+        """Scan lines shown, before CRTC mode control's bit 2 doubles them."""
+        return (self.crtc[0x12] | self.crtc[7] << 7 & 0x100 | self.crtc[7] << 3 & 0x200) + 1
+
+    def line_compare(self) -> int:
+        """The last scan line before the split."""
+        return self.crtc[0x18] | self.crtc[7] << 4 & 0x100 | self.crtc[9] << 3 & 0x200
+
+    def start(self) -> int:
+        """Start address."""
+        return self.crtc[0x0c] << 8 | self.crtc[0x0d]
+
+    def graphics_mode(self) -> bool:
+        """Bits are pixels; else they are characters."""
+        return bool(self.graphics[6] & 1)
+
+    def shown(self) -> bool:
+        """Whether there is a picture: the attribute controller has its palette, and the sequencer does not hold the screen off."""
+        return bool(self.attribute_index & 0x20) and not self.sequencer[1] & 0x20
+
+    def timing(self) -> Timing:
+        """As programmed; 70 Hz with a retrace where that would be no picture, so that no guest waits forever."""
+        c = self.crtc
+        double = c[0x17] >> 2 & 1
+        dots = 8 if self.sequencer[1] & 1 else 9
+        clock = CLOCKS[self.misc >> 2 & 1] >> (self.sequencer[1] >> 3 & 1)
+        lines = (c[6] | c[7] << 8 & 0x100 | c[7] << 4 & 0x200) + 2
+        retrace = c[0x10] | c[7] << 6 & 0x100 | c[7] << 2 & 0x200
+        length = (c[0x11] - retrace - 1 & 15) + 1
+        if c[0] < 20 or lines < 100 or not self.lines() <= retrace <= lines - length: return Timing(CLOCKS[0], 800, 449, 640, 400, 412, 414)
+        return Timing(clock, (c[0] + 5) * dots, lines << double, self.columns() * dots, self.lines() << double, retrace << double, retrace + length << double)

@@ -21,7 +21,7 @@ check: $(STAMP)
 
 setup: $(STAMP)
 	$(EMU) setup
-	$(EMU) guest get linux
+	$(EMU) guest get linux firmware bootdisk floppies cds
 
 bench: setup
 	@for program in bench/[a-z]*.py; do echo "== $$program"; $(VENV)/bin/python $$program || exit 1; done

@@ -173,8 +173,8 @@ def parser() -> Parser:
     command(commands, 'setup', do_setup, 'build the interpreter and the stencils; `run` does it where it was not done')
     command(commands, 'demo', do_demo, 'a guest that needs no download')
     guest = commands.add_parser('guest', help='guests to download').add_subparsers(metavar='COMMAND', required=True)
-    command(guest, 'get', do_guest_get, "make a guest from Debian's packages; prints the directory").add_argument('name')
-    command(guest, 'list', do_guest_list, 'what there is to get')
+    command(guest, 'get', do_guest_get, "make guests from Debian's packages; prints their directories").add_argument('name', nargs='+')
+    command(guest, 'list', do_guest_list, 'what there is to get, and what is made already')
     kept = command(commands, 'cache', do_cache, 'show what is kept on disk; `emu cache clear` empties it')
     kept.add_argument('action', nargs='?', choices=('show', 'clear'), default='show')
     return top
@@ -223,18 +223,19 @@ def do_demo(arguments: argparse.Namespace) -> int:
 
 
 def do_guest_get(arguments: argparse.Namespace) -> int:
-    """emu guest get: progress goes to stderr, the directory to stdout."""
+    """emu guest get: progress goes to stderr, the directories to stdout."""
     from emu import guests
-    guests.get(arguments.name)
-    print(guests.directory(arguments.name))
+    for name in arguments.name:
+        guests.get(name)
+        print(guests.directory(name))
     return 0
 
 
 def do_guest_list(arguments: argparse.Namespace) -> int:
     """emu guest list."""
     from emu import guests
-    for name, text in guests.available().items():
-        print(f'{name:12}{text}')
+    for name, size, text in guests.listing():
+        print(f'{name:12}{size:>10}  {text}')
     return 0
 
 

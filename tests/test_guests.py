@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -12,9 +13,12 @@ import pytest
 
 from emu import demo, guests
 from emu.boot.multiboot import by_elf, find_header
+from emu.cli import main
 from emu.errors import EmuError
-from emu.guests import Guest, apt, initramfs, linux
+from emu.guests import Guest, apt, cds, disk, fat, initramfs, linux, modules
 from emu.guests.apt import Apt, Package
+from emu.guests.fat import Partition
+from tests.conftest import ALL
 
 
 @pytest.fixture
@@ -62,6 +66,41 @@ def test_a_failure_keeps_nothing(made, monkeypatch):
     monkeypatch.setitem(guests.GUESTS, 'toy', guests.GUESTS['toy']._replace(make=fails))
     with pytest.raises(EmuError, match='no network'): guests.get('toy')
     assert [path.name for path in guests.directory('toy').parent.iterdir()] == ['toy.lock']
+
+
+def test_an_intact_file_need_not_be_read(made, monkeypatch):
+    """Size and time of last change are enough; where the time differs, the contents count."""
+    file = guests.get('toy')['kernel']
+    with monkeypatch.context() as blind:
+        blind.setattr(guests, 'digest', lambda path: pytest.fail('read'))
+        guests.get('toy')
+    os.utime(file, (1, 1))
+    guests.get('toy')
+    assert len(made) == 1
+
+
+def test_what_it_is_made_from_comes_first(made, monkeypatch):
+    def make(folder: Path, toy: dict[str, Path]) -> dict[str, str]:
+        (folder / 'copy').write_bytes(toy['kernel'].read_bytes() * 2)
+        return {}
+    monkeypatch.setitem(guests.GUESTS, 'twice', Guest('two', make, (), ('toy',)))
+    assert guests.get('twice')['copy'].read_text() == 'oneone' and len(made) == 1
+
+
+def test_without_room_nothing_is_begun(made, monkeypatch):
+    monkeypatch.setitem(guests.GUESTS, 'toy', guests.GUESTS['toy']._replace(megabytes=10**9))
+    with pytest.raises(EmuError, match=r'making toy takes 1000000000 MB there, and \d+ MB are free$'): guests.get('toy')
+    assert not made
+
+
+def test_list_says_what_is_made(made, capsys):
+    assert main(['guest', 'list']) == 0
+    before = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert {'linux', 'bootdisk', 'disk', 'floppies', 'cds', 'invaders'} < before.keys() and 'not made' in before['toy'] and 'a toy' in before['toy']
+    assert main(['guest', 'get', 'toy', 'toy']) == 0
+    assert capsys.readouterr().out == f'{guests.directory("toy")}\n' * 2
+    main(['guest', 'list'])
+    assert ' MB ' in next(line for line in capsys.readouterr().out.splitlines() if line.startswith('toy '))
 
 
 def test_two_at_once_make_it_once(made):
@@ -147,6 +186,110 @@ def unpack(data: bytes) -> dict[str, tuple[int, bytes]]:
     return entries
 
 
+def module(**said: str) -> bytes:
+    """An ELF file of 32 bits with a section of strings KEY=VALUE (System V ABI, chapter 4)."""
+    names, info = b'\0.shstrtab\0.modinfo\0', b''.join(f'{key}={value}\0'.encode() for key, value in said.items())
+    header = b'\x7fELF\1\1\1' + bytes(9) + struct.pack('<HHIIIIIHHHHHH', 1, 3, 1, 0, 0, 52 + len(names + info), 0, 52, 0, 0, 40, 3, 1)
+    sections = [(0, 0, 0), (1, 52, len(names)), (11, 52 + len(names), len(info))]
+    return header + names + info + b''.join(struct.pack('<IIIIII16x', name, 1, 0, 0, at, size) for name, at, size in sections)
+
+
+def test_modules_come_with_what_they_need(tmp_path):
+    """modules.dep(5): a module's path, then those it needs, the one that is needed most at the end; `-` in a file's name is `_` in a module's."""
+    said = {'fs/ext9': {'depends': 'jbd,mb-cache'}, 'fs/jbd': {'depends': 'crc'}, 'fs/mb_cache': {'depends': ''}, 'lib/crc': {'alias': 'crypto-crc'}, 'lib/other': {},
+            'net/ne-pci': {'depends': 'built_in,crc', 'alias': 'pci:v1*'}}
+    for name, words in said.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f'{name}.ko').write_bytes(module(license='GPL', **words))
+    chosen = modules.choose(tmp_path, ['ext9', 'ne_pci', 'built_in'])
+    assert chosen['modules.dep'].decode().splitlines() == [
+        'lib/crc.ko:', 'fs/ext9.ko: fs/mb_cache.ko fs/jbd.ko lib/crc.ko', 'fs/jbd.ko: lib/crc.ko', 'fs/mb_cache.ko:', 'net/ne-pci.ko: lib/crc.ko']
+    assert chosen['modules.alias'] == b'alias crypto-crc crc\nalias pci:v1* ne_pci\n'
+    assert chosen['fs/jbd.ko'] == (tmp_path / 'fs/jbd.ko').read_bytes() and 'lib/other.ko' not in chosen
+
+
+def test_a_module_without_modinfo():
+    assert modules.modinfo(module().replace(b'.modinfo', b'.modlost')) == {}
+
+
+def test_master_boot_record():
+    """The table at 1BEh: active flag, CHS of the first sector, type, CHS of the last, LBA and length; 55h AAh. CHS beyond cylinder 1023 is 1023/254/63."""
+    record = fat.master_boot_record(b'\xeb\xfe' * 300, {Partition(2048, 65536): fat.FAT16, Partition(67584, 20_000_000): fat.LINUX})
+    assert len(record) == 512 and record[:440] == b'\xeb\xfe' * 220 and record[510:] == b'\x55\xaa'
+    assert struct.unpack_from('<B3sB3sII', record, 0x1be) == (0x80, bytes((32, 33, 0)), 0x0e, bytes((52, 48, 4)), 2048, 65536)
+    assert struct.unpack_from('<B3sB3sII', record, 0x1ce) == (0, bytes((52, 49, 4)), 0x83, b'\xfe\xff\xff', 67584, 20_000_000)
+    assert record[0x1de:0x1fe] == bytes(32)
+
+
+def host_tools(*names: str) -> dict[str, Path]:
+    """What is installed, in place of what is downloaded."""
+    path = f'{os.environ["PATH"]}:/sbin:/usr/sbin'
+    found = {name: shutil.which(name, path=path) for name in names}
+    if missing := [name for name, place in found.items() if not place]: pytest.skip(f'not installed: {" ".join(missing)}')
+    return {name: Path(place) for name, place in found.items() if place} | {'mke2fs.conf': Path('/etc/mke2fs.conf')}
+
+
+def test_floppy(tmp_path):
+    """FAT12 with the files and SYSLINUX: fsck.fat finds nothing to say, and the bytes are the same another time."""
+    made = host_tools('mformat', 'mcopy', 'syslinux', 'mtype', 'fsck.fat')
+    (tmp_path / 'big').write_bytes(bytes(range(256)) * 2000)
+    for name in ('one.img', 'two.img'): fat.floppy(made, tmp_path / name, 'LABEL', {'syslinux.cfg': b'default x\n', 'big.bin': tmp_path / 'big'})
+    image = (tmp_path / 'one.img').read_bytes()
+    assert len(image) == 1474560 and image == (tmp_path / 'two.img').read_bytes()
+    assert image[3:11] == b'SYSLINUX' and image[0x36:0x3e] == b'FAT12   ' and image[510:512] == b'\x55\xaa'
+    assert subprocess.run([made['mtype'], '-i', tmp_path / 'one.img', '::big.bin'], capture_output=True).stdout == (tmp_path / 'big').read_bytes()
+    assert subprocess.run([made['fsck.fat'], '-n', tmp_path / 'one.img'], capture_output=True).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['big', 'one.img', 'two.img']
+
+
+def test_files_that_do_not_fit_on_a_floppy(tmp_path):
+    with pytest.raises(EmuError, match='^mcopy: .*full'): fat.floppy(host_tools('mformat', 'mcopy'), tmp_path / 'x.img', 'X', {'big': bytes(2_000_000)})
+
+
+def test_cd(tmp_path):
+    """El Torito, 2.0: the boot record at sector 17 leads to the catalog, whose entry says whether a floppy is emulated. No time of day goes in."""
+    made = host_tools('xorriso')
+    (tmp_path / 'tree/boot').mkdir(parents=True)
+    (tmp_path / 'tree/boot/floppy.img').write_bytes(b'boots' * 294912)
+    (tmp_path / 'tree/boot/loader.bin').write_bytes(b'boots' * 1000)
+    for name, time in (('one.iso', 10**9), ('two.iso', 11 * 10**8)):
+        os.utime(tmp_path / 'tree/boot/floppy.img', (time, time))
+        cds.iso(made, tmp_path / name, tmp_path / 'tree', 'LABEL', 'boot/floppy.img')
+    cds.iso(made, tmp_path / 'none.iso', tmp_path / 'tree', 'LABEL', 'boot/loader.bin', *cds.NO_EMULATION)
+    assert (tmp_path / 'one.iso').read_bytes() == (tmp_path / 'two.iso').read_bytes()
+    for name, medium, start in (('one.iso', 2, b'boots'), ('none.iso', 0, b'boots')):
+        image = (tmp_path / name).read_bytes()
+        assert image[17 * 2048:17 * 2048 + 30] == b'\0CD001\1EL TORITO SPECIFICATION'
+        entry = struct.unpack_from('<I', image, 17 * 2048 + 0x47)[0] * 2048 + 32
+        indicator, media, _, _, _, sectors, at = struct.unpack_from('<BBHBBHI', image, entry)
+        assert (indicator, media, sectors) == (0x88, medium, 1 if medium else 4) and image[at * 2048:].startswith(start)
+
+
+def test_owners_and_times_of_a_userland(tmp_path):
+    """Everything is root's, at one time, whoever made the tree and when; e2fsck finds nothing to say."""
+    made = host_tools('mke2fs', 'debugfs', 'e2fsck')
+    (tmp_path / 'tree/bin').mkdir(parents=True)
+    (tmp_path / 'tree/bin/sh').write_bytes(b'x' * 5000)
+    if os.getuid() == 0: os.chown(tmp_path / 'tree/bin/sh', 1000, 1000)
+    image = tmp_path / 'x.img'
+    image.write_bytes(bytes(9 << 20))
+    disk.ext4(made, image, 1 << 20, 8, tmp_path / 'tree')
+    shown = subprocess.run([made['debugfs'], '-R', 'stat /bin/sh', f'{image}?offset={1 << 20}'], capture_output=True, text=True, env={'TZ': 'UTC'}).stdout
+    assert 'User:     0   Group:     0' in shown and shown.count('-- Tue Jan  3 00:00:00 2006') == 4
+    (tmp_path / 'volume').write_bytes(image.read_bytes()[1 << 20:])
+    assert subprocess.run([made['e2fsck'], '-fn', tmp_path / 'volume'], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not ALL, reason='EMU_TEST_ALL=1: downloads')
+def test_the_guests_themselves():
+    """Each is made, and has the files that the boot tests ask for."""
+    files = {
+        'bootdisk': {'bootdisk.img'}, 'disk': {'disk.img'}, 'invaders': {'invaders.exec'}, 'cds': {f'cd-{name}.iso' for name in ('isolinux', 'grub', 'floppy-emulation')},
+        'floppies': {f'floppy-{name}.img' for name in ('memtest', 'ipxe', 'hdt', 'invaders', 'grub')},
+    }
+    for name, expected in files.items(): assert guests.get(name).keys() == expected
+
+
 def test_progress_is_read_from_apt(capsys):
     reader, writer = os.pipe()
     os.write(writer, b'dlstatus:1:20.5:Retrieving file 1 of 2\npmstatus:x:y\ndlstatus:2:101:Retrieving\n')
@@ -154,8 +297,9 @@ def test_progress_is_read_from_apt(capsys):
     apt.show(reader, 'packages')
 
 
-def test_init_is_a_shell_script():
-    assert subprocess.run(['sh', '-n', linux.INIT]).returncode == 0
+@pytest.mark.parametrize('script, shell', [(linux.INIT, 'sh'), (disk.WORKLOAD, 'bash')])
+def test_our_scripts_are_scripts(script, shell):
+    assert subprocess.run([shell, '-n', script]).returncode == 0
 
 
 def test_demo_is_a_multiboot_kernel():

@@ -1,4 +1,4 @@
-"""Packages of Debian for i386 through this machine's own apt: its sources, its keys, its proxy. apt verifies every signature.
+"""Packages of Debian, for i386 where nothing else is said, through this machine's own apt: its sources, its keys, its proxy. apt verifies every signature.
 
 apt works in a state directory of its own, so nothing of the system changes and root is not needed. `APT::Status-Fd` gives the progress.
 """
@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Mapping, NamedTuple
 
 from tqdm import tqdm
 
@@ -36,12 +36,22 @@ class Package(NamedTuple):
                 unpack.kill()  # what comes after the file is not wanted
         raise EmuError(f'{self.path.name}: there is no {member} in it')
 
+    def unpack(self, folder: Path) -> None:
+        """All files, under a folder."""
+        done = subprocess.run(['dpkg-deb', '-x', self.path, folder], capture_output=True, text=True, errors='replace')
+        if done.returncode: raise EmuError(f'{self.path.name}: cannot be unpacked: {(done.stderr.strip() or "damaged").splitlines()[-1]}')
+
+
+def versions(packages: Mapping[str, Package]) -> dict[str, str]:
+    """The version of each package."""
+    return {name: package.version for name, package in packages.items()}
+
 
 class Apt:
     """apt with a private state under `parent`, for the length of a `with`; all packages are gone after it."""
 
-    def __init__(self, parent: Path):
-        self.parent = parent
+    def __init__(self, parent: Path, architecture: str = ARCHITECTURE):
+        self.parent, self.architecture = parent, architecture
 
     def __enter__(self) -> 'Apt':
         self.temporary = tempfile.TemporaryDirectory(dir=self.parent, prefix='apt.')
@@ -50,7 +60,7 @@ class Apt:
         (root / 'status').touch()
         settings = {
             'Dir::State::Lists': root / 'lists', 'Dir::State::status': root / 'status', 'Dir::Cache': root, 'Dir::Cache::Archives': root / 'archives',
-            'APT::Architecture': ARCHITECTURE, 'APT::Architectures': ARCHITECTURE, 'Debug::NoLocking': 1, 'APT::Sandbox::User': 'root',
+            'APT::Architecture': self.architecture, 'APT::Architectures': self.architecture, 'Debug::NoLocking': 1, 'APT::Sandbox::User': 'root',
             'Acquire::Languages': 'none', 'Acquire::Retries': 2,
         }
         self.options = [word for name, value in settings.items() for word in ('-o', f'{name}={value}')]
@@ -71,13 +81,16 @@ class Apt:
         """The packages of these names."""
         folder = self.root / 'packages'
         status = self.run('download', '-y', *names, title='packages', cwd=folder)
-        found = {}
-        for path in folder.glob('*.deb'):
-            name, version, _ = path.name.split('_')
-            found[name] = Package(path, version.replace('%3a', ':'))
+        found = packages(folder)
         if missing := [name for name in names if name not in found]: raise self.failure(missing[0])
         if status: raise self.failure(names[0])
         return {name: found[name] for name in names}
+
+    def closure(self, *names: str) -> dict[str, Package]:
+        """The packages of these names and all that they depend on."""
+        status = self.run('install', '-y', '--no-install-recommends', '--download-only', *names, title='packages')
+        if status: raise self.failure(names[0] if len(names) == 1 else 'a package')
+        return packages(self.root / 'archives')
 
     def ask(self, *words: str) -> str:
         """What apt-cache prints."""
@@ -108,7 +121,13 @@ class Apt:
         """Why there is no such package, in apt's words."""
         said = re.findall(r'^(?:E|W|Err): ?(.*)', self.errors, re.MULTILINE) or ['no package of that name in its sources']
         best = next((line for line in said if re.search(r'resolv|connect|fetch|authent|sign', line)), said[0])
-        return EmuError(f'apt cannot get {package} for {ARCHITECTURE} (is there network?): {best}')
+        return EmuError(f'apt cannot get {package} for {self.architecture} (is there network?): {best}')
+
+
+def packages(folder: Path) -> dict[str, Package]:
+    """The .deb files in a folder, named NAME_VERSION_ARCHITECTURE.deb, in order of their names."""
+    split = {path: path.name.split('_') for path in sorted(folder.glob('*.deb'))}
+    return {name: Package(path, version.replace('%3a', ':')) for path, (name, version, _) in split.items()}
 
 
 def show(reader: int, title: str) -> None:

@@ -1,7 +1,7 @@
 """Firmware: SeaBIOS with its VGA BIOS for the Bochs display adapter, and the LGPL'd VGA BIOS of Bochs and Plex86, as Debian builds them."""
 from pathlib import Path
 
-from emu.guests.apt import Apt
+from emu.guests.apt import Apt, versions
 
 FILES = {
     'bios-256k.bin': ('seabios', './usr/share/seabios/bios-256k.bin'),
@@ -17,4 +17,4 @@ def make(folder: Path) -> dict[str, str]:
     with Apt(folder.parent) as apt:
         packages = apt.download('seabios', 'vgabios')
         for name, (package, member) in FILES.items(): (folder / name).write_bytes(packages[package].read(member))
-    return {name: package.version for name, package in packages.items()}
+    return versions(packages)

@@ -3,6 +3,7 @@
 Everything belongs to root and has one fixed time, so that the same contents give the same bytes.
 """
 import gzip
+from pathlib import PurePosixPath
 from typing import Iterable, Mapping
 
 TIME = 1136246400  # 2006-01-03
@@ -12,8 +13,9 @@ BLOCK = 512
 
 
 def build(directories: Iterable[str], files: Mapping[str, bytes]) -> bytes:
-    """The archive of directories and executable files, in order of their names."""
-    entries: dict[str, bytes | None] = {'.': None, **dict.fromkeys(directories), **files}
+    """The archive of directories and executable files, with the directories that these are in, in order of their names."""
+    parents = (str(parent) for name in files for parent in PurePosixPath(name).parents)
+    entries: dict[str, bytes | None] = {'.': None, **dict.fromkeys(parents), **dict.fromkeys(directories), **files}
     out = bytearray()
     for number, (name, data) in enumerate(sorted(entries.items(), key=lambda entry: entry[0].encode()), 1):
         out += entry(name, number, DIRECTORY if data is None else FILE, data or b'')

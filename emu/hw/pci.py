@@ -174,12 +174,13 @@ class Pci:
 
     def assign(self) -> None:
         """What a BIOS does with base addresses, for a kernel that is started without one: each gets an address, each function decodes and may be bus master."""
-        free = {True: 0xc000, False: 0xe0000000}
+        free = {IO_SPACE: 0xc000, MEMORY_SPACE: 0xe0000000}
         for device in self.devices.values():
-            for n, base in device.bases.items():
-                at = -(-free[base.io] // base.size) * base.size
-                free[base.io] = at + base.size
-                device.write(BAR0 + 4 * n, 32, at)
+            for register, base in device.bases.items():
+                space = base.enable[0]
+                at = -(-free[space] // base.size) * base.size
+                free[space] = at + base.size
+                device.write(register, 32, at)
             device.write(COMMAND, 16, device.get(COMMAND, 16) | IO_SPACE | MEMORY_SPACE | BUS_MASTER)
 
     # --- configuration mechanism 1 -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.hw.floppy import Drive
+from emu.hw.keys import NAMES
 from emu.hw.pc import Pc
 from emu.mem.memory import Memory
 from tests.test_hw_fdc import Image
@@ -92,7 +93,7 @@ def test_serial_interrupt(m: Machine) -> None:
 def test_keyboard_mouse_and_clock_interrupts(m: Machine) -> None:
     """IRQ1, IRQ12, IRQ8."""
     m.pics()
-    m.pc.i8042.key(b'\x1e')
+    m.pc.i8042.keyboard.key('a', True)
     m.go(10 ** 6)
     assert m.pc.acknowledge() == 0x21 and m.read(0x60) == 0x1e
     m.out(0x20, 0x20)
@@ -207,7 +208,9 @@ STEPS = st.one_of(
     st.tuples(st.just('mmio'), st.integers(0, 0xffffffff), WIDTHS, st.integers(0, 0xffffffff)),
     st.tuples(st.just('time'), st.one_of(st.integers(0, 10 ** 6), st.integers(0, 10 ** 17))),
     st.tuples(st.just('receive'), st.binary(max_size=40)),
-    st.tuples(st.just('key'), st.binary(max_size=8)))
+    st.tuples(st.just('key'), st.sampled_from(sorted(NAMES)), st.booleans()),
+    st.tuples(st.just('move'), st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-20, 20)),
+    st.tuples(st.just('button'), st.integers(0, 4), st.booleans()))
 
 
 @settings(max_examples=300, deadline=None)
@@ -233,7 +236,9 @@ def test_nothing_a_guest_does_raises(steps: list[tuple]) -> None:
             deadline = m.pc.next_deadline()
             assert deadline is None or deadline > m.time
         elif kind == 'receive': m.pc.uarts[0].receive(rest[0])
-        else: m.pc.i8042.key(rest[0])
+        elif kind == 'key': m.pc.i8042.keyboard.key(*rest)
+        elif kind == 'move': m.pc.i8042.mouse.move(*rest)
+        else: m.pc.i8042.mouse.button(*rest)
         uart, pic = m.pc.uarts[0], m.pc.pic
         assert uart.output == (uart.mcr & 0x18 == 8 and uart.identify() != 1) and pic.output == (pic.master.request() >= 0) == m.cpu.irq
         if m.cpu.irq: assert 0 <= m.pc.acknowledge() <= 255

@@ -148,6 +148,7 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('d', 'LIST', dict(dest='log', type=logs), f'log some of {",".join(LOGS)}'),
     ('D', 'FILE', dict(dest='log_file', type=Path), 'where to (default: stderr)'),
     ('icount', '', {}, 'guest time follows retired instructions: every run is the same'),
+    ('control', 'PATH', {}, 'a Unix socket that takes commands as lines of JSON; `emu ctl PATH COMMAND` speaks it'),
     ('stats', 'FILE', {}, "statistics at the end, as JSON; '-' prints a table"),
     ('tcache-size', 'MB', dict(dest='tcache_size', type=size), 'bytes for translations (default 64M)'),
     ('tcache-policy', 'P', dict(dest='tcache_policy', choices=POLICIES), f'{", ".join(POLICIES[:-1])} or {POLICIES[-1]} (the default)'),
@@ -175,6 +176,12 @@ def parser() -> Parser:
     guest = commands.add_parser('guest', help='guests to download').add_subparsers(metavar='COMMAND', required=True)
     command(guest, 'get', do_guest_get, "make guests from Debian's packages; prints their directories").add_argument('name', nargs='+')
     command(guest, 'list', do_guest_list, 'what there is to get, and what is made already')
+    control = command(commands, 'ctl', do_ctl, 'tell a running machine something',
+                      'Arguments are VALUE, in the order of `emu ctl PATH help`, or ARGUMENT=VALUE. Lists have commas.')
+    control.add_argument('path', help='what `emu run -control` was given')
+    control.add_argument('command', help="a command's name; `help` lists them")
+    control.add_argument('arguments', nargs='*', metavar='VALUE')
+    control.add_argument('-j', '--json', action='store_true', help='print JSON')
     kept = command(commands, 'cache', do_cache, 'show what is kept on disk; `emu cache clear` empties it')
     kept.add_argument('action', nargs='?', choices=('show', 'clear'), default='show')
     return top
@@ -237,6 +244,12 @@ def do_guest_list(arguments: argparse.Namespace) -> int:
     for name, size, text in guests.listing():
         print(f'{name:12}{size:>10}  {text}')
     return 0
+
+
+def do_ctl(arguments: argparse.Namespace) -> int:
+    """emu ctl."""
+    from emu.server import client
+    return client.run(arguments.path, arguments.command, arguments.arguments, arguments.json)
 
 
 def do_cache(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import sys
 import time
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from emu import boot, guests, stats
 from emu.boot import firmware
@@ -24,6 +24,7 @@ from emu.isa.flags import IF
 from emu.jit import build
 from emu.mem.memory import Memory
 from emu.options import Drive, Options
+from emu.server.control import Control
 from emu.server.loop import Loop, signals
 from emu.terminal import Line, open_serial
 
@@ -79,6 +80,8 @@ class Machine:
         self.cpu.bus = self.pc.bus
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         self.pc.clock.sooner = self.sooner
+        self.power_button: Callable[[], object] | None = None  # presses it
+        self.tell: Callable[[str, dict[str, Any]], object] = lambda event, data: None  # what happens to the machine, by the control socket's names
         self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
         self.slice_end = 0  # guest time
         self.polled = 0  # when the event loop was last looked at, on the host's clock
@@ -124,13 +127,18 @@ class Machine:
         return (self.paused or time.monotonic_ns()) - self.start
 
     def pause(self) -> None:
-        """The CPU and guest time stand still."""
-        self.paused = self.paused or time.monotonic_ns()
+        """The CPU and guest time stand still; what guest time was behind, it need not catch up with."""
+        if self.paused: return
+        self.paused = time.monotonic_ns()
+        self.start = self.paused - self.guest_time
+        self.tell('STOP', {})
 
     def resume(self) -> None:
         """They go on."""
-        if self.paused: self.start += time.monotonic_ns() - self.paused
+        if not self.paused: return
+        self.start += time.monotonic_ns() - self.paused
         self.paused = None
+        self.tell('RESUME', {})
 
     def budget(self) -> int:
         """Instructions until the next timer is due, or a slice is over."""
@@ -159,6 +167,7 @@ class Machine:
             if self.paused: self.loop.poll(None)
             else: self.step()
         if self.recorder: self.recorder.close(self.pc.pit.channels[2].tick())
+        self.tell('SHUTDOWN', {'reason': 'host' if self.code is None else 'guest', 'code': self.code or 0})
         self.cpu.close()
         if self.options.stats:
             stats.report(self.stats(), self.options.stats)
@@ -224,6 +233,7 @@ class Machine:
         if self.resetting == 'hard':
             self.pc.reset()
             self.pc.rtc.set_boot_order(self.options.boot.order)
+            self.tell('RESET', {})
         self.resetting = None
         self.cpu.reset()
         self.pc.a20.set(True)
@@ -271,10 +281,12 @@ def run_machine(options: Options) -> int:
     load(Memory(options.memory), options)  # a file that is no kernel or BIOS is told before anything is compiled
     for drive in plug(options).values():  # nor without its disks
         if drive.image: drive.image.close()
-    build.setup(options.engine)
     with contextlib.ExitStack() as stack:
         loop = Loop()
         stack.callback(loop.close)
+        control = Control(options.control) if options.control else None
+        if control: stack.callback(control.close)
+        build.setup(options.engine)
         lines: list[Line] = []
         for spec in options.serial or ('none',):
             lines.append(open_serial(spec))
@@ -283,6 +295,8 @@ def run_machine(options: Options) -> int:
         gc.freeze()  # what is there stays; and the cache's thousands of blobs form no cycles
         gc.set_threshold(100_000, 50, 1000)
         try:
-            return Machine(options, loop, lines).run()
+            machine = Machine(options, loop, lines)
+            if control: control.serve(loop, machine)
+            return machine.run()
         except MemoryError:
             raise EmuError(f'-m: this host has no {options.memory >> 20} MB to give') from None

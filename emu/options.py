@@ -48,6 +48,7 @@ class Options:
     log: frozenset[str] = frozenset()  # of LOGS
     log_file: Path | None = None  # None: stderr
     icount: bool = False
+    control: str | None = None  # path of the control socket
     stats: str | None = None  # a file, or '-' for a table
     tcache_size: int = 64 << 20  # bytes
     tcache_policy: str = 'generational'

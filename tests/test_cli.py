@@ -49,12 +49,12 @@ def test_defaults(options):
 @pytest.mark.parametrize('dash', ['-', '--'])
 def test_every_option_with_one_dash_or_two(options, dash):
     words = {'m': '256', 'kernel': 'k', 'initrd': 'i', 'append': 'console=ttyS0', 'cpu': '486', 'serial': 'file:f', 'display': 'none',
-             'd': 'int,io', 'D': 'log', 'stats': 's', 'parallel': 'file:p', 'speaker': 's.wav',
+             'd': 'int,io', 'D': 'log', 'stats': 's', 'control': 'c', 'parallel': 'file:p', 'speaker': 's.wav',
              'tcache-size': '8', 'tcache-policy': 'fifo', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
     line = [w for name, value in words.items() for w in (dash + name, value)] + [dash + flag for flag in ('nographic', 'no-reboot', 'no-shutdown', 'icount')]
     assert options(*line) == Options(
         memory=256 << 20, kernel='k', initrd='i', append='console=ttyS0', cpu='486', serial=('file:f',), reboot=False, shutdown=False,
-        log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', tcache_size=8 << 20, tcache_policy='fifo',
+        log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', control='c', tcache_size=8 << 20, tcache_policy='fifo',
         debugcon=((0xe9, Path('e')),), debug_exit=0x501, engine='stencils', parallel='file:p', speaker='s.wav')
 
 

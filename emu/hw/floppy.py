@@ -103,8 +103,8 @@ class Drive:
         self.eject()
         self.image, self.format = image, found
 
-    def eject(self) -> None:
-        """Takes the disk out; its image is closed."""
+    def eject(self, force: bool = False) -> None:
+        """Takes the disk out, which no guest can prevent; its image is closed."""
         self.settle()
         if self.image: self.image.close()
         self.image, self.changed = None, True

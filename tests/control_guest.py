@@ -1,0 +1,133 @@
+"""A guest for tests of the control socket: it enables keyboard and mouse, says `ready`, and writes every byte that they interrupt it with to COM1: `k1E`, `m08`.
+
+IRQ 0 comes a hundred times a second and is counted at COUNT.
+"""
+from emu.assembler import assemble_elf
+
+COUNT = 0x200000  # physical address
+SOURCE = '''
+_start:
+    lgdt [gdt_register]
+    ljmp 8, offset flat
+flat:
+    mov eax, 16
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    mov esp, offset stack
+    mov eax, offset on_timer
+    mov edi, offset idt + 0x20 * 8
+    call gate
+    mov eax, offset on_keyboard
+    mov edi, offset idt + 0x21 * 8
+    call gate
+    mov eax, offset on_mouse
+    mov edi, offset idt + 0x2c * 8
+    call gate
+    lidt [idt_register]
+    mov esi, offset chips
+    mov ecx, 17
+1:  movzx edx, byte ptr [esi]
+    mov al, [esi + 1]
+    out dx, al
+    add esi, 2
+    loop 1b
+2:  in al, 0x64                     # the mouse's answer
+    test al, 1
+    jz 2b
+    in al, 0x60
+    mov al, 0x60                    # now with interrupts
+    out 0x64, al
+    mov al, 0x47
+    out 0x60, al
+    mov esi, offset text_ready
+3:  lodsb
+    test al, al
+    jz 4f
+    mov dx, 0x3f8
+    out dx, al
+    jmp 3b
+4:  sti
+5:  hlt
+    jmp 5b
+
+gate:                               # an interrupt gate to EAX at EDI
+    mov [edi], ax
+    mov word ptr [edi + 2], 8
+    mov word ptr [edi + 4], 0x8e00
+    shr eax, 16
+    mov [edi + 6], ax
+    ret
+
+on_timer:
+    push eax
+    inc dword ptr [COUNT]
+    mov al, 0x20
+    out 0x20, al
+    pop eax
+    iretd
+
+on_mouse:
+    push eax
+    mov ah, 'm'
+    call show
+    mov al, 0x20
+    out 0xa0, al
+    out 0x20, al
+    pop eax
+    iretd
+
+on_keyboard:
+    push eax
+    mov ah, 'k'
+    call show
+    mov al, 0x20
+    out 0x20, al
+    pop eax
+    iretd
+
+show:                               # AH, the byte at port 60h, a line feed
+    push edx
+    push ecx
+    mov dx, 0x3f8
+    mov al, ah
+    out dx, al
+    in al, 0x60
+    mov cl, al
+    shr al, 4
+    call digit
+    mov al, cl
+    and al, 15
+    call digit
+    mov al, 10
+    out dx, al
+    pop ecx
+    pop edx
+    ret
+digit:
+    add al, '0'
+    cmp al, '9'
+    jbe 1f
+    add al, 7
+1:  out dx, al
+    ret
+
+.balign 8
+gdt: .quad 0, 0xcf9b000000ffff, 0xcf93000000ffff
+gdt_register: .word 23; .long gdt
+idt_register: .word 0x2d * 8 - 1; .long idt
+# Both 8259A: vectors from 20h, IRQ 0, 1, 2 and 12; 8254: channel 0, mode 2, 100 Hz; 8042: no interrupts, both devices on, the mouse reports
+chips: .byte 0x20, 0x11, 0x21, 0x20, 0x21, 4, 0x21, 1, 0x21, 0xf8, 0xa0, 0x11, 0xa1, 0x28, 0xa1, 2, 0xa1, 1, 0xa1, 0xef
+       .byte 0x43, 0x34, 0x40, 11932 % 256, 0x40, 11932 / 256, 0x64, 0x60, 0x60, 0x44, 0x64, 0xd4, 0x60, 0xf4
+text_ready: .asciz "ready\\n"
+.bss
+.balign 4096
+idt: .skip 0x2d * 8
+.skip 4096
+stack:
+'''
+
+
+def kernel() -> bytes:
+    """The guest, a multiboot kernel."""
+    return assemble_elf(f'COUNT = {COUNT}\n{SOURCE}')

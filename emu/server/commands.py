@@ -9,10 +9,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+
 from emu import __version__
 from emu.disk import open_image
 from emu.errors import EmuError, file_error
 from emu.hw.keys import US, canonical
+from emu.hw.vga import Vga
 from emu.options import Drive
 from emu.server.typist import MS, Typist
 
@@ -69,18 +72,17 @@ class Command(NamedTuple):
 
 # --- what they do ------------------------------------------------------------------------------------------------------------------------------
 
-def screen(s: Session) -> Any:
+def screen(s: Session) -> Vga:
     """The display adapter."""
-    vga = getattr(s.machine.pc, 'vga', None)  # machines without a display have none
-    if vga is None: raise Refused('no display')
-    return vga
+    if s.machine.pc.vga is None: raise Refused('no display')
+    return s.machine.pc.vga
 
 
 def screendump(s: Session, filename: str | None) -> dict[str, Any]:
     from PIL import Image  # takes a while to import
-    frame = screen(s).frame()  # lines, dots, blue green red 0
+    frame = np.ascontiguousarray(screen(s).frame()[:, :, 2::-1])  # from lines, dots, blue green red 0
     out = io.BytesIO()
-    Image.fromarray(frame[:, :, 2::-1].copy()).save(out, 'png', compress_level=3)
+    Image.fromarray(frame).save(out, 'png', compress_level=3)
     size = {'width': frame.shape[1], 'height': frame.shape[0]}
     if filename is None: return size | {'data': base64.b64encode(out.getvalue()).decode()}
     write_file(filename, lambda file: file.write(out.getvalue()))
@@ -89,7 +91,7 @@ def screendump(s: Session, filename: str | None) -> dict[str, Any]:
 
 def screentext(s: Session) -> dict[str, Any]:
     text = screen(s).text()
-    if not text: raise Refused('the screen shows graphics')
+    if not text: raise Refused('the screen shows no text')
     return {'lines': text.split('\n')}
 
 

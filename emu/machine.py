@@ -11,9 +11,11 @@ from typing import Any, Callable, Sequence
 
 from emu import boot, guests, stats
 from emu.boot import firmware
+from emu.boot.acpi import Hardware
 from emu.cpu import Cpu
 from emu.disk import open_image
 from emu.errors import EmuError, file_error
+from emu.hw.acpi import PMBA, SMBBA
 from emu.hw.ata import Disk
 from emu.hw.atapi import Cdrom
 from emu.hw.pc import Pc
@@ -75,12 +77,12 @@ class Machine:
         self.recorder = Recorder(options.speaker) if options.speaker else None
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
         self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
-                     firmware=firmware.told(options.memory, options.boot), parallel=parallel, sound=self.recorder.on_change if self.recorder else None,
-                     ide=[ide.get(n) for n in range(4)], vga=options.vga, vgabios=vga_bios(options))
+                     firmware=firmware.told(options.memory, options.boot, self.hardware), parallel=parallel,
+                     sound=self.recorder.on_change if self.recorder else None, ide=[ide.get(n) for n in range(4)], vga=options.vga, vgabios=vga_bios(options))
         self.cpu.bus = self.pc.bus
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         self.pc.clock.sooner = self.sooner
-        self.power_button: Callable[[], object] | None = None  # presses it
+        self.power_button = self.pc.pm.power_button
         self.tell: Callable[[str, dict[str, Any]], object] = lambda event, data: None  # what happens to the machine, by the control socket's names
         self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
         self.slice_end = 0  # guest time
@@ -103,6 +105,10 @@ class Machine:
         """A device pulls RESET: done when the slice has ended."""
         self.resetting = 'hard' if hard or self.entry or self.resetting == 'hard' else 'soft'
         self.cpu.end_slice()
+
+    def power_off(self) -> None:
+        """Soft off ends the run; with -no-shutdown the guest sees that it did not happen."""
+        if self.options.shutdown: self.exit(0)
 
     def exit(self, code: int) -> None:
         self.code = code
@@ -159,6 +165,7 @@ class Machine:
     def enter(self, entry: boot.Entry) -> None:
         """Brings CPU and devices to where firmware leaves them to a kernel."""
         self.pc.pci.assign()
+        firmware.stand_in(self.memory, self.pc.pci.devices[0, 0], self.pc.pm, self.hardware)
         boot.enter(self.cpu.state, entry)
 
     def run(self) -> int:
@@ -238,6 +245,11 @@ class Machine:
         self.cpu.reset()
         self.pc.a20.set(True)
         if self.entry: self.enter(load_kernel(self.memory, self.options))
+
+    def hardware(self) -> Hardware:
+        """What the ACPI tables tell of."""
+        pm = self.pc.pm
+        return Hardware(self.options.memory, pm.base(PMBA) or firmware.PM_BASE, pm.base(SMBBA), tuple(self.pc.uarts), True, self.options.parallel != 'none')
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """What --stats reports."""

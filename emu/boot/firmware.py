@@ -2,16 +2,22 @@
 and hw/i386/fw_cfg.h).
 """
 import struct
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
+from emu.boot import acpi, smbios
+from emu.boot.acpi import Hardware
 from emu.boot.files import read_file
 from emu.errors import EmuError
+from emu.hw.acpi import PMBA, PMREGMISC, PowerManagement
 from emu.hw.fw_cfg import Content, Firmware
+from emu.hw.pci import PAM, PAM_READ, PAM_WRITE, PciDevice
 from emu.mem.memory import SHADOW_END, Memory
 
 UNIT, LARGEST, VISIBLE = 0x10000, 16 << 20, 0x20000  # an image is so many bytes, at most; of which the last show below 1 MB
 VGA_LARGEST = 0x10000
 RAM_SIZE, NOGRAPHIC, CPUS, BOOT_MENU, MAX_CPUS = 0x03, 0x04, 0x05, 0x0e, 0x0f  # items
+SLEEP_STATES = bytes((0x80, 0, 0, 0, 0, 0x80))  # S0 to S5: bit 7 of those there are, and their numbers in PM1 control
+ACPI_AT, SMBIOS_AT, PM_BASE = 0xf0000, 0xf8000, 0x600  # where there is no firmware
 RAM = 1  # ACPI 6, 15.1
 
 
@@ -40,9 +46,24 @@ def read_vga_bios(path: str) -> bytes:
     return image
 
 
-def told(memory: int, boot: Boot) -> Firmware:
-    """What the firmware of a machine with so much memory finds."""
+def told(memory: int, boot: Boot, hardware: Callable[[], Hardware]) -> Firmware:
+    """What the firmware of a machine with so much memory finds; `hardware` is looked at when firmware asks for ACPI tables."""
     items = {RAM_SIZE: struct.pack('<Q', memory), NOGRAPHIC: b'\0\0', CPUS: b'\1\0', MAX_CPUS: b'\1\0', BOOT_MENU: bytes((boot.menu, 0))}
-    files: dict[str, Content] = {'etc/e820': struct.pack('<QQI', 0, memory, RAM)}
+    structures = smbios.tables(memory)
+    files: dict[str, Content] = {
+        'etc/e820': struct.pack('<QQI', 0, memory, RAM), 'etc/system-states': SLEEP_STATES,
+        acpi.TABLES_FILE: lambda: acpi.build(hardware()).block, acpi.RSDP_FILE: lambda: acpi.build(hardware()).rsdp(),
+        acpi.LOADER_FILE: lambda: acpi.build(hardware()).loader(),
+        smbios.TABLES_FILE: structures, smbios.ANCHOR_FILE: smbios.anchor(structures)}
     if boot.wait is not None: files['etc/boot-menu-wait'] = struct.pack('<H', min(boot.wait, 0xffff))
     return Firmware(items, files, boot.once or boot.order)
+
+
+def stand_in(memory: Memory, bridge: PciDevice, pm: PowerManagement, hardware: Callable[[], Hardware]) -> None:
+    """For a kernel that is loaded without firmware: the power management's ports, and tables in shadow RAM at F0000h."""
+    bridge.write(PAM, 8, (PAM_READ | PAM_WRITE) << 4)
+    pm.write(PMBA, 32, PM_BASE)
+    pm.write(PMREGMISC, 8, 1)
+    acpi.build(hardware()).place(memory, ACPI_AT)
+    structures = smbios.tables(memory.size)
+    memory.write(SMBIOS_AT, smbios.anchor(structures, SMBIOS_AT + 32).ljust(32, b'\0') + structures)

@@ -36,15 +36,18 @@ class FwCfg:
         self.memory = memory
         items, files = firmware.items, firmware.files
         self.items: dict[int, Content] = {SIGNATURE: b'QEMU', ID: struct.pack('<I', TRADITIONAL | DMA), **items}
-        directory = struct.pack('>I', len(files))
-        for n, (name, content) in enumerate(sorted(files.items()), FIRST_FILE):
-            self.items[n] = content
-            directory += struct.pack('>IHxx56s', len(read(content)), n, name.encode())
-        self.items[DIRECTORY] = directory
+        self.files = [name.encode() for name in sorted(files)]
+        self.items.update(enumerate([files[name] for name in sorted(files)], FIRST_FILE))
+        self.items[DIRECTORY] = self.directory
         self.reset()
         bus.add_ports(0x510, 2, self.read_select, self.write_select, wide=True)
         bus.add_ports(0x511, 1, self.read_data, lambda port, w, v: None, read_block=self.read_block)
         bus.add_ports(0x514, 8, self.read_dma, self.write_dma, wide=True)
+
+    def directory(self) -> bytes:
+        """How many files, and of each its size, item and name."""
+        entries = (struct.pack('>IHxx56s', len(read(self.items[n])), n, name) for n, name in enumerate(self.files, FIRST_FILE))
+        return struct.pack('>I', len(self.files)) + b''.join(entries)
 
     def reset(self) -> None:
         """As at power-on."""

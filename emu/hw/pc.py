@@ -7,6 +7,7 @@ and `acknowledge` when the CPU takes an interrupt.
 from typing import Callable, Protocol, Sequence
 
 from emu.hw import ata, floppy
+from emu.hw.acpi import PowerManagement
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
 from emu.hw.dma import Dma
@@ -27,6 +28,7 @@ from emu.hw.uart import Uart
 from emu.hw.vga import Vga
 from emu.mem.memory import SHADOW, SHADOW_END, Memory
 
+SCI = 9
 COM = (0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)  # ports and IRQs of COM1 to COM4
 VGA_SLOT = 2  # of PCI bus 0, where QEMU has it
 
@@ -45,6 +47,9 @@ class Processor(Protocol):
 
     def set_a20(self, enabled: bool) -> None:
         """A20M#."""
+
+    def power_off(self) -> None:
+        """The machine switches itself off."""
 
     def exit(self, code: int) -> None:
         """The guest ends the run."""
@@ -85,7 +90,10 @@ class Pc:
         self.lpts = [Lpt(bus, clock, self.irq(7), parallel)] if parallel else []
         self.port_92 = Port92(bus, self.a20, cpu.reset)
         self.i8042 = I8042(bus, clock, self.irq(1), self.irq(12), self.a20, cpu.reset)
-        self.pci = Pci(bus, self.pic.set_irq, memory.shadow)
+        self.sci_level = False
+        self.pci = Pci(bus, self.pci_irq, memory.shadow)
+        self.pm = PowerManagement(bus, clock, self.sci, cpu.power_off)
+        self.pci.add(1, 3, self.pm)
         self.fw_cfg = FwCfg(bus, memory, firmware)
         bus.add_mmio(SHADOW, SHADOW_END - SHADOW, lambda offset, w: -1, self.write_shadow)
         self.ide = (Channel(bus, clock, self.irq(14), 0x1f0, 0x3f6, (ide[0], ide[1])), Channel(bus, clock, self.irq(15), 0x170, 0x376, (ide[2], ide[3])))
@@ -100,6 +108,15 @@ class Pc:
     def irq(self, n: int) -> Callable[[bool], None]:
         """The interrupt line of a device."""
         return lambda level: self.pic.set_irq(n, level)
+
+    def pci_irq(self, n: int, level: bool) -> None:
+        """PIIX's interrupt steering; IRQ9 is the SCI's as well."""
+        self.pic.set_irq(n, level or n == SCI and self.sci_level)
+
+    def sci(self, level: bool) -> None:
+        """The power management's interrupt."""
+        self.sci_level = level
+        self.pic.set_irq(SCI, level or SCI in self.pci.driven)
 
     def com_irq(self, n: int) -> Callable[[bool], None]:
         """A line that two serial ports drive: high while either is."""

@@ -103,6 +103,13 @@ def test_list_says_what_is_made(made, capsys):
     assert ' MB ' in next(line for line in capsys.readouterr().out.splitlines() if line.startswith('toy '))
 
 
+def test_what_was_left_by_one_that_was_killed_goes_away(made):
+    left = guests.directory('toy').with_name('toy.half')
+    (left / 'made').mkdir(parents=True)
+    guests.get('toy')
+    assert not left.exists()
+
+
 def test_two_at_once_make_it_once(made):
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(guests.get, ['toy'] * 4))

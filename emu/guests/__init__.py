@@ -79,6 +79,7 @@ def make(place: Path, guest: Guest) -> dict[str, Path]:
     needed = [get(name) for name in guest.needs]
     if (free := shutil.disk_usage(place.parent).free // 10**6) < guest.megabytes:
         raise EmuError(f'{place.parent}: making {place.name} takes {guest.megabytes} MB there, and {free} MB are free')
+    for left in place.parent.glob(f'{place.name}.*/'): shutil.rmtree(left)  # by one that was killed
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f'{place.name}.') as temporary:
         made = Path(temporary) / 'made'
         made.mkdir()

@@ -132,6 +132,7 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('boot', 'LIST', dict(type=boot), 'order=adnc, once=DRIVES, menu=on: drives that the BIOS boots from'),
     *((f'hd{"abcd"[n]}', 'FILE', plugged('ide', n), f'{("primary", "secondary")[n // 2]} IDE {("master", "slave")[n % 2]}: a raw disk image') for n in range(4)),
     ('cdrom', 'FILE', plugged('ide', 2, 'cdrom'), 'the CD in the secondary IDE master'),
+    *((f'fd{"ab"[n]}', 'FILE', plugged('floppy', n), f'floppy drive {"AB"[n]}: a raw image of 160K to 2.88M') for n in range(2)),
     ('drive', 'KEYS', dict(dest='drives', action='append', type=drive),
      f'file=F,if={"|".join(PLACES)},index=N or bus=,unit=,media=disk|cdrom,format=raw,readonly=on,snapshot=on; a comma in F is written twice'),
     ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),

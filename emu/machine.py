@@ -7,7 +7,7 @@ import contextlib
 import gc
 import sys
 import time
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from emu import boot, guests, stats
 from emu.boot import firmware
@@ -15,6 +15,7 @@ from emu.boot.acpi import Hardware
 from emu.cpu import Cpu
 from emu.disk import open_image
 from emu.errors import EmuError, file_error
+from emu.hw import floppy
 from emu.hw.acpi import PMBA, SMBBA
 from emu.hw.ata import Disk
 from emu.hw.atapi import Cdrom
@@ -51,6 +52,26 @@ def plug(options: Options) -> dict[int, Disk | Cdrom]:
     return made
 
 
+def floppies(options: Options) -> dict[int, floppy.Drive]:
+    """The floppy drives: 0 is A, 1 is B."""
+    made: dict[int, floppy.Drive] = {}
+    for n, drive in options.plugged('floppy').items():
+        image = open_image(drive) if drive.file else None
+        try:
+            made[n] = floppy.Drive(image)
+        except EmuError:
+            if image: image.close()
+            raise
+    return made
+
+
+def close(drives: Iterable[Disk | Cdrom | floppy.Drive]) -> None:
+    """The machine is off: gives the images back."""
+    for drive in drives:
+        if isinstance(drive, floppy.Drive): drive.settle()
+        if drive.image: drive.image.close()
+
+
 class Machine:
     """One virtual machine, made from Options."""
 
@@ -69,8 +90,9 @@ class Machine:
             raise EmuError(f'not implemented: -d {",".join(sorted(options.log))}')
         self.entry = load(self.memory, options)
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
-        ide = plug(options)
-        self.drives = {f'ide{n // 2}-{"hd" if isinstance(drive, Disk) else "cd"}{n % 2}': drive for n, drive in ide.items()}  # by their names in QEMU
+        ide, diskettes = plug(options), floppies(options)
+        self.drives: dict[str, Disk | Cdrom | floppy.Drive] = {f'floppy{n}': drive for n, drive in diskettes.items()}  # by their names in QEMU
+        self.drives.update({f'ide{n // 2}-{"hd" if isinstance(drive, Disk) else "cd"}{n % 2}': drive for n, drive in ide.items()})
         debugcon = [(port, self.writer(path, 'ab')) for port, path in options.debugcon]
         kind, _, paper = options.parallel.partition(':')
         parallel = self.writer(paper, 'wb') if kind == 'file' else len if kind == 'null' else None
@@ -78,7 +100,8 @@ class Machine:
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
         self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
                      firmware=firmware.told(options.memory, options.boot, self.hardware), parallel=parallel,
-                     sound=self.recorder.on_change if self.recorder else None, ide=[ide.get(n) for n in range(4)], vga=options.vga, vgabios=vga_bios(options))
+                     sound=self.recorder.on_change if self.recorder else None, ide=[ide.get(n) for n in range(4)],
+                     floppies=[diskettes.get(n) for n in range(2)], vga=options.vga, vgabios=vga_bios(options))
         self.cpu.bus = self.pc.bus
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         self.pc.clock.sooner = self.sooner
@@ -178,8 +201,7 @@ class Machine:
         self.cpu.close()
         if self.options.stats:
             stats.report(self.stats(), self.options.stats)
-        for drive in self.drives.values():
-            if drive.image: drive.image.close()
+        close(self.drives.values())
         return self.code or 0
 
     def step(self) -> None:
@@ -291,8 +313,7 @@ def run_machine(options: Options) -> int:
     """Runs a machine in this process, its serial lines where the options say; the exit code."""
     vga_bios(options)
     load(Memory(options.memory), options)  # a file that is no kernel or BIOS is told before anything is compiled
-    for drive in plug(options).values():  # nor without its disks
-        if drive.image: drive.image.close()
+    close([*plug(options).values(), *floppies(options).values()])  # nor without its disks
     with contextlib.ExitStack() as stack:
         loop = Loop()
         stack.callback(loop.close)

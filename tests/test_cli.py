@@ -75,6 +75,10 @@ def test_drives(options):
     assert drives('floppy') == {1: Drive('x,y=z', 'floppy', 1, 'disk', True, True)}
 
 
+def test_floppies(options):
+    assert options('-fda', 'a', '-fdb', 'b').plugged('floppy') == {n: Drive(name, 'floppy', n) for n, name in enumerate('ab')}
+
+
 def test_drives_without_a_place_take_the_first_that_is_free(options):
     drives = options('-kernel', 'k', '-drive', 'file=x', '-hda', 'a', '-drive', 'media=cdrom', '-drive', 'file=f,if=floppy').plugged
     assert {n: drive.file for n, drive in drives('ide').items()} == {0: 'a', 1: 'x', 2: ''} and drives('floppy')[0].file == 'f'

@@ -3,33 +3,14 @@
 The size of an image tells its format. The first disk in a drive tells what kind of drive it is; one without a disk is for 1.44M. A 1.2M drive steps twice for
 each track of a disk with 40. Left out: formats other than those in FORMATS, deleted data marks, gaps and CRCs: an image has sectors only.
 """
-from typing import NamedTuple, Protocol, Sequence
+from typing import NamedTuple, Sequence
 
+from emu.disk import Image
+from emu.disk.image import SECTOR
 from emu.errors import EmuError
 
-SECTOR = 512
 RATE_500K, RATE_300K, RATE_250K, RATE_1M = range(4)  # as the controller's rate bits
 LAST_CYLINDER = 83  # where a head stops
-
-
-class Image(Protocol):
-    """What is asked of a disk image (emu/disk)."""
-
-    path: str
-    sectors: int
-    readonly: bool
-
-    def read(self, sector: int, count: int) -> bytes:
-        """Raises OSError."""
-
-    def write(self, sector: int, data: bytes) -> None:
-        """Raises OSError."""
-
-    def flush(self) -> None:
-        """Raises OSError."""
-
-    def close(self) -> None:
-        """Gives it back."""
 
 
 class Format(NamedTuple):

@@ -271,7 +271,7 @@ class Machine:
     def hardware(self) -> Hardware:
         """What the ACPI tables tell of."""
         pm = self.pc.pm
-        return Hardware(self.options.memory, pm.base(PMBA) or firmware.PM_BASE, pm.base(SMBBA), tuple(self.pc.uarts), True, self.options.parallel != 'none')
+        return Hardware(self.options.memory, pm.base(PMBA) or firmware.PM_BASE, pm.base(SMBBA) or firmware.SMB_BASE, tuple(self.pc.uarts), True, self.options.parallel != 'none')
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """What --stats reports."""

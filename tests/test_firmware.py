@@ -53,6 +53,7 @@ def test_reaches_boot_selection(bios: Bios) -> None:
     for line in ('Running on QEMU (i440fx)', 'QEMU fw_cfg DMA interface supported', 'addr 0x0000000000000000 len 0x0000000004000000 [RAM]',
                  'id=8086:1237', 'id=8086:7000', 'PIIX3/PIIX4 init: elcr=00 0c', 'Found 1 serial ports', 'PS2 keyboard initialized'):
         assert line in log
+    assert 'WARNING' not in log and 'error' not in log
     assert {'Floppy', 'Hard Disk'} <= set(re.findall(r'Booting from (.*?)\.\.\.', log))
 
 

@@ -24,11 +24,14 @@ LEGACY_DEVICES, HAS_8042 = 1, 2  # FADT, IAPC_BOOT_ARCH
 
 
 class Hardware(NamedTuple):
-    """What the tables tell of: bytes of RAM, where firmware put the power management ports and the SMBus, which of COM1 to COM4 there are."""
+    """What the tables tell of: bytes of RAM, where firmware put the power management ports and the SMBus, which of COM1 to COM4 there are.
+
+    The size of the tables does not depend on where firmware put things: it looks at the size first.
+    """
 
     memory: int
     pm_base: int
-    smb_base: int = 0
+    smb_base: int
     serial: tuple[int, ...] = (0,)
     floppy: bool = False
     parallel: bool = False
@@ -165,8 +168,7 @@ def isa_devices(hardware: Hardware) -> list[bytes]:
     ]
     if hardware.floppy: devices.append(('FDC', 'PNP0700', (io(0x3f2, 4), io(0x3f7, 1), irq(6), aml.dma(2))))
     if hardware.parallel: devices.append(('LPT1', 'PNP0400', (io(0x378, 8), irq(7))))
-    taken = [io(hardware.pm_base, 64), io(SMI_COMMAND, 2)] + ([io(hardware.smb_base, 16)] if hardware.smb_base else [])
-    devices.append(('MBRD', 'PNP0C02', tuple(taken)))
+    devices.append(('MBRD', 'PNP0C02', (io(hardware.pm_base, 64), io(SMI_COMMAND, 2), io(hardware.smb_base, 16))))
     uids = {f'COM{n + 1}': n + 1 for n in hardware.serial}
     return [aml.device(label, hid(identity), *([aml.named('_UID', uids[label])] if label in uids else []), aml.named('_CRS', aml.resources(*what)))
             for label, identity, what in devices]

@@ -8,7 +8,7 @@ from emu.boot import acpi, smbios
 from emu.boot.acpi import Hardware
 from emu.boot.files import read_file
 from emu.errors import EmuError
-from emu.hw.acpi import PMBA, PMREGMISC, PowerManagement
+from emu.hw.acpi import PMBA, PMREGMISC, SMBBA, SMBHSTCFG, PowerManagement
 from emu.hw.fw_cfg import Content, Firmware
 from emu.hw.pci import PAM, PAM_READ, PAM_WRITE, PciDevice
 from emu.mem.memory import SHADOW_END, Memory
@@ -17,7 +17,7 @@ UNIT, LARGEST, VISIBLE = 0x10000, 16 << 20, 0x20000  # an image is so many bytes
 VGA_LARGEST = 0x10000
 RAM_SIZE, NOGRAPHIC, CPUS, BOOT_MENU, MAX_CPUS = 0x03, 0x04, 0x05, 0x0e, 0x0f  # items
 SLEEP_STATES = bytes((0x80, 0, 0, 0, 0, 0x80))  # S0 to S5: bit 7 of those there are, and their numbers in PM1 control
-ACPI_AT, SMBIOS_AT, PM_BASE = 0xf0000, 0xf8000, 0x600  # where there is no firmware
+ACPI_AT, SMBIOS_AT, PM_BASE, SMB_BASE = 0xf0000, 0xf8000, 0x600, 0x700  # where there is no firmware
 RAM = 1  # ACPI 6, 15.1
 
 
@@ -60,10 +60,12 @@ def told(memory: int, boot: Boot, hardware: Callable[[], Hardware]) -> Firmware:
 
 
 def stand_in(memory: Memory, bridge: PciDevice, pm: PowerManagement, hardware: Callable[[], Hardware]) -> None:
-    """For a kernel that is loaded without firmware: the power management's ports, and tables in shadow RAM at F0000h."""
+    """For a kernel that is loaded without firmware: the power management's and the SMBus's ports, and tables in shadow RAM at F0000h."""
     bridge.write(PAM, 8, (PAM_READ | PAM_WRITE) << 4)
     pm.write(PMBA, 32, PM_BASE)
     pm.write(PMREGMISC, 8, 1)
+    pm.write(SMBBA, 32, SMB_BASE)
+    pm.write(SMBHSTCFG, 8, 1)
     acpi.build(hardware()).place(memory, ACPI_AT)
     structures = smbios.tables(memory.size)
     memory.write(SMBIOS_AT, smbios.anchor(structures, SMBIOS_AT + 32).ljust(32, b'\0') + structures)

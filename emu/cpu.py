@@ -7,7 +7,7 @@ import ctypes
 import time
 from collections import defaultdict, deque
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, dispatch, eager, fetch, optimise
 from emu.jit.copying import LONGEST
 from emu.jit.lower import CALLBACKS
-from emu.jit.patch import Decoded, Translator
+from emu.jit.patch import Translator
+from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory
 from emu.tcache.cache import Blob, Key, TranslationCache
@@ -30,9 +31,20 @@ from emu.tcache.memory import CodeMemory
 
 HOT = 16  # executions of a block before it is translated
 WARM = 100_000  # executions of a translation before it is optimised
-QUEUE = 16  # blocks that may wait for the worker
+SELDOM = 64  # a block executed less than WARM / SELDOM times is not worth a place in a region
+NEVER = 1 << 30  # executions
+QUEUE = 16  # regions that may wait for the worker
 FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils take 32-bit code and stack, protected mode and flat segments for granted
 FAULTS = 0  # of m.counts: exceptions delivered (emu/isa/interrupts.py)
+
+
+class Job(NamedTuple):
+    """A region being optimised: the guest's code as it was when it was chosen, and the translations that it makes up for."""
+
+    key: Key
+    region: Region
+    code: list[bytes]
+    covered: list[Blob]
 
 
 class Cpu:
@@ -45,9 +57,9 @@ class Cpu:
         self.state = m = State(self)
         self.slice = 0
         self.error: BaseException | None = None
-        self.at_once = False  # optimise every block when it is first translated, in this process: for tests
-        self.blocks: dict[Blob, list[Decoded]] = {}  # what the worker has to do
-        self.finished: deque[tuple[Blob, tuple[bytes | None, float] | None]] = deque()  # what the worker is done with
+        self.at_once = False  # optimise everything when it is first translated, in this process: for tests
+        self.asked: set[Key] = set()  # regions that the worker has to do
+        self.finished: deque[tuple[Job, tuple[bytes | None, float] | None]] = deque()  # what it is done with
         self.spent = {'devices': 0.0, 'decoding and patching': 0.0, 'llvm, in the worker': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
         memory.code_written = self.code_written
@@ -264,9 +276,7 @@ class Cpu:
         else:
             counter = self.counter(key) if self.engine == 'optimise' else 0
             blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT == FLAT else None
-            if blob and self.cache.add(blob):
-                self.mark_code(key[0], blob.length)
-            else:  # nothing to translate, or too much for the cache
+            if not blob or not self.take_in(blob):  # nothing to translate, or too much for the cache
                 self.index.enter(key, 0)
                 self.never[key[0] >> 6].append(key)
         self.spent['decoding and patching'] += time.perf_counter() - started
@@ -288,27 +298,60 @@ class Cpu:
             self.c_translate(m.address, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
             p = self.host_address()
         blob = self.cache.blobs[p, m.eip, m.mode]
-        assert blob.counter
-        full = len(self.blocks) >= QUEUE
-        ctypes.c_int32.from_address(m.address + blob.counter).value = WARM if full else 1 << 30  # ask again later, or not
-        if full or blob in self.blocks:
-            return
+        full = len(self.asked) >= QUEUE
+        self.count_from(blob, WARM if full else NEVER)
+        if full or blob.key in self.asked: return
+        covered: list[Blob] = []
+        chosen = region(m.eip, partial(self.neighbour, blob.key, covered))
+        for other in covered: self.count_from(other, NEVER)
+        what = Job(blob.key, chosen, self.guest_bytes(blob.key, chosen), covered)
+        self.asked.add(blob.key)
+        job = self.worker.submit(optimise.compile_region, chosen, m.mode)
+        job.add_done_callback(lambda job: None if job.cancelled() else self.finished.append((what, job.result())))
+
+    def count_from(self, blob: Blob, n: int) -> None:
+        """Sets a translation's countdown, if it has one."""
+        if blob.counter: ctypes.c_int32.from_address(self.state.address + blob.counter).value = n
+
+    def neighbour(self, first: Key, covered: list[Blob], eip: int) -> Part | None:
+        """The block at EIP in the page of `first`, if it has a translation that is often executed, which is noted; else None."""
+        assert self.cache
+        p, start, mode = first
+        if not (found := self.cache.blobs.get((p + eip - start, eip, mode))): return None
+        if found.counter:
+            left = ctypes.c_int32.from_address(self.state.address + found.counter).value
+            if 0 <= left <= WARM and WARM - left < WARM // SELDOM: return None
+            covered.append(found)
+        return self.part(first, eip)
+
+    def part(self, first: Key, eip: int) -> Part | None:
+        """The block at EIP in the page of `first`, if there is something to optimise."""
+        p = first[0] + eip - first[1]
         block = self.translator.block(p, 4096 - (p & 4095))
-        if sum(d.length for d in block) == blob.length:
-            self.blocks[blob] = block
-            job = self.worker.submit(optimise.compile_block, block, m.eip, m.mode)
-            job.add_done_callback(lambda job: None if job.cancelled() else self.finished.append((blob, job.result())))
+        return Part(eip, block) if block else None
+
+    def guest_bytes(self, key: Key, chosen: Region) -> list[bytes]:
+        """The code a region is made of, as it is now."""
+        return [ctypes.string_at(key[0] + part.eip - key[1], part.length) for part in chosen.parts.values()]
 
     def collect(self) -> None:
-        """Takes in what the worker has finished, unless the guest's bytes changed meanwhile."""
+        """Takes in what the worker has finished, unless the guest's bytes have changed meanwhile."""
         assert self.cache
         while self.finished:
-            old, answer = self.finished.popleft()
-            block = self.blocks.pop(old)
+            what, answer = self.finished.popleft()
+            self.asked.remove(what.key)
+            for other in what.covered: self.count_from(other, WARM)  # who still comes to them by other ways is counted anew
             obj, seconds = answer or (None, 0.0)
             self.spent['llvm, in the worker'] += seconds
-            if obj and self.cache.blobs.get(old.key) is old and (new := optimise.blob(obj, block, old.key, self.translator)):
-                self.cache.add(new)
+            if obj and self.guest_bytes(what.key, what.region) == what.code and (new := optimise.blob(obj, what.region, what.key, self.translator)):
+                self.take_in(new)
+
+    def take_in(self, blob: Blob) -> bool:
+        """Adds a translation to the cache; False: it has no room for it."""
+        assert self.cache
+        if not self.cache.add(blob): return False
+        for p, n in blob.ranges: self.mark_code(p, n)
+        return True
 
     def host_address(self) -> int:
         """Where CS:EIP lies in host memory, if the TLB knows; else 0."""
@@ -320,9 +363,9 @@ class Cpu:
     def translation(self, key: Key, room: int, counter: int) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
         if self.at_once:
-            block = self.translator.block(key[0], room)
-            if block and (obj := optimise.compile_block(block, key[1], key[2])[0]):
-                return optimise.blob(obj, block, key, self.translator)
+            if not self.part(key, key[1]): return None
+            chosen = region(key[1], partial(self.part, key))
+            if obj := optimise.compile_region(chosen, key[2])[0]: return optimise.blob(obj, chosen, key, self.translator)
         return self.translator.translate(key, room, counter)
 
     def mark_code(self, p: int, n: int) -> None:

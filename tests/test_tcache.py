@@ -36,7 +36,7 @@ def make(policy: str, size: int) -> tuple[TranslationCache, dict[Key, int], dict
 
 def blob(n: int, size: int = 64, link_to: int | None = None) -> Blob:
     """The n-th block, 16 guest bytes at n * 64; its link's jump is at offset 1."""
-    made = Blob((n * 64, n * 64, 0), bytes(size), 4, 16, 'stencils')
+    made = Blob((n * 64, n * 64, 0), bytes(size), 4, [(n * 64, 16)], 'stencils')
     if link_to is not None:
         made.links.append(Link(1, STUB, (link_to * 64, link_to * 64, 0)))
     return made
@@ -97,7 +97,7 @@ def test_a_used_translation_is_promoted_by_copying_and_its_links_follow() -> Non
 
 def test_writing_to_a_granule_drops_what_was_made_of_it() -> None:
     cache, _, _ = make('generational', 4096)
-    crossing = Blob((60, 60, 0), bytes(64), 4, 16, 'stencils')
+    crossing = Blob((60, 60, 0), bytes(64), 4, [(60, 16)], 'stencils')
     for b in (blob(1), blob(2), crossing):
         cache.add(b)
     cache.invalidate(1)  # bytes 64 to 127

@@ -1,7 +1,8 @@
-"""Optimised translations: a hot basic block's texts lowered with everything constant, and compiled by LLVM in a worker process.
+"""Optimised translations: a hot region's texts lowered with everything constant, and compiled by LLVM in a worker process.
 
-The guest's registers and flags live in SSA from the block's start to its end; a block that jumps to its own start becomes a loop. Leaving is as for stencils:
-where an instruction misses, the state at its start goes to the interpreter. The compiled function becomes a blob; its links have stubs from the EXIT stencil.
+The guest's registers live in SSA from the region's way in to its exits, loops included. Flags are not computed where they are set: it is noted which text would
+(`pending`), and that is lowered where somebody reads them, above all in the cold exits. Leaving is as for stencils: where an instruction misses, the state at its
+start goes to the interpreter. The compiled function becomes a blob; its links have stubs from the EXIT stencil.
 """
 import time
 from typing import Any, Callable
@@ -9,170 +10,228 @@ from typing import Any, Callable
 from emu.decoder.table import FORMS
 from emu.isa import flags, operands, x87_lower
 from emu.isa.language import signed as signed_number
+from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
 from emu.jit import build
 from emu.jit.interpreter import REGISTERS, TRANSLATION
-from emu.jit.lower import HEAD, Machine, Record, Slot, Value, Word, known
-from emu.jit.patch import Decoded, Translator, branch_target, link_rel, read_object
-from emu.jit.stencils import FLAT, INTERPRET, TAIL, Stencil, Unsuitable, x87
+from emu.jit.lower import HEAD, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
+from emu.jit.patch import Translator, branch_target, link_rel, read_object
+from emu.jit.regions import Part, Region
+from emu.jit.stencils import FLAT, INTERPRET, TAIL, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
 
 FLAG_WORDS = ('result', 'carries')
-SYMBOLS = ('TAKEN', 'NEXT')
+SET_ALL = (flags.flags_arithmetic, flags.flags_logic, flags.flags_result)  # texts that set both words,
+SET_SOME = (flags.flags_keep_carry, flags.set_carry, flags.set_carry_overflow)  # and that depend on what was there
+CHAIN = 4  # of those in a row, at most
+CONSTANT = '!2 = !{}\n'  # marks loads of what no translation changes: the TLB
+
+Pending = tuple[tuple[Callable[..., Any], list[Value], str], ...]  # a text that sets flags, its arguments, the instruction's text
 
 
-class Block(Stencil):
-    """One basic block as a function; `ir` is its module."""
+class Conditional(Exception):
+    """Flags are set on one path only: what is pending must be computed before."""
 
-    def __init__(self, block: list[Decoded], eip: int, mode: int):
-        self.start(block, eip, mode)
-        self.label('loop')
-        self.budget_check()
-        for n, d in enumerate(block):
-            self.instruction(n, d)
-        if self.open:
-            self.go('NEXT')
-        self.cold_blocks()
-        locals_ = [f'  {s} = alloca i64' for s in (*self.registers, *self.flag_slots.values(), self.left)]
-        enter = [f'  {s}.in = zext i32 %{r} to i64\n  store i64 {s}.in, ptr {s}' for s, r in zip(self.registers, REGISTERS)]
-        for name, slot in self.flag_slots.items():
-            enter.append(f'  {slot}.at = getelementptr i8, ptr %m, i64 {build_offset(name)}\n  {slot}.in = load i64, ptr {slot}.at\n  store i64 {slot}.in, ptr {slot}')
-        enter.append(f'  store i64 %budget, ptr {self.left}')
-        self.ir = (HEAD + x87(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in SYMBOLS)
-                   + f'define preserve_nonecc void @block({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n'
-                   + '\n'.join(self.slots + locals_ + enter + self.lines) + '\n}\n' + TAIL)
 
-    def start(self, block: list[Decoded], eip: int, mode: int) -> None:
-        from emu.jit.lower import Lower, Program
-        Lower.__init__(self, Program(), {}, FLAT | {('user', 0): mode >> 2 & 1})
-        self.block_of, self.eip, self.name = block, eip, 'block'
+class Optimised(Lower):
+    """A region as one function; `ir` is its module."""
+
+    def __init__(self, region: Region, mode: int):
+        super().__init__(Program(), {}, FLAT | {('user', 0): mode >> 2 & 1})
+        self.region, self.longest, self.sources = region, region.longest(), region.sources()
         self.registers = [Slot(f'%r.{r}') for r in REGISTERS]
         self.flag_slots = {name: Slot(f'%f.{name}') for name in FLAG_WORDS}
         self.left = Slot('%left')
-        self.flow, self.merged, self.kills = frozenset(), {}, None
-        self.drop_flags, self.asked, self.reads_flags, self.leaves, self.sets_flags, self.source_width = False, set(), False, False, False, 0
-        self.compared: tuple[Value, Value, int] | None = None
-        self.missed: dict[int, list[str]] = {}
-        self.text_name = ''
+        self.pending: Pending = ()
+        self.replayed: dict[str, Value] | None = None  # while a pending text is lowered: what it has set
+        self.incoming: dict[int, Pending] = {}  # parts with one way to them: what is pending there
+        self.deferring = True  # flags that an instruction sets, until somebody reads them
+        self.splits = 0  # returns inside conditions: what follows is conditional, up to the end of the text they are in
+        self.missed: set[str] = set()
+        self.exits: dict[int, str] = {}
         self.primitives: set[str] = set()  # of x87
-        self.ends_at = (eip + sum(d.length for d in block)) & 0xffffffff
+        self.cold: list[tuple[str, list[str], Pending, str, int, int]] = []  # label, registers and flag words, pending, budget, to be given back, EIP
+        for part in region.parts.values(): self.part(part)
+        for exit_ in self.cold: self.cold_exit(*exit_)
+        self.ir = (HEAD + x87(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in self.exits.values())
+                   + f'define preserve_nonecc void @region({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n'
+                   + '\n'.join(self.slots + self.way_in() + self.lines) + '\n}\n' + TAIL + CONSTANT)
 
-    # --- one instruction after the other --------------------------------------------------------------------------------------
+    def way_in(self) -> list[str]:
+        """Registers, flags and budget into their slots, which LLVM turns into SSA."""
+        out = [f'  {s} = alloca i64' for s in (*self.registers, *self.flag_slots.values(), self.left)]
+        out += [f'  {s}.in = zext i32 %{r} to i64\n  store i64 {s}.in, ptr {s}' for s, r in zip(self.registers, REGISTERS)]
+        out += [f'  {s}.at = getelementptr i8, ptr %m, i64 {FIELDS[name].offset}\n  {s}.in = load i64, ptr {s}.at\n  store i64 {s}.in, ptr {s}'
+                for name, s in self.flag_slots.items()]
+        return [*out, f'  store i64 %budget, ptr {self.left}']
 
-    def budget_check(self) -> None:
-        """Takes the block off the budget, or leaves before it."""
-        left = self.emit(f'sub i64 {self.load(self.left, 64)}, {len(self.block_of)}')
-        self.store(left, self.left, 64)
-        self.snapshot = self.values()
-        self.now = 0
-        go = self.new()
-        self.jump(f'br i1 {self.emit(f"icmp slt i64 {left}, 0", str)}, label %miss0, label %{go}, !prof !1')
-        self.missed[0] = self.snapshot
-        self.label(go)
+    # --- one part after the other ---------------------------------------------------------------------------------------------
 
-    def values(self) -> list[str]:
-        """All registers and flag words as they are now."""
-        return [self.load(s, 64) for s in (*self.registers, *self.flag_slots.values())]
+    def part(self, part: Part) -> None:
+        """A basic block, off the budget as a whole; a header leaves before it if the longest way to the next look at the budget is too long."""
+        self.label(f'p{part.eip}')
+        self.pending = self.incoming.get(part.eip, ())
+        if part.eip in self.region.headers:
+            go, short = self.new(), self.new()
+            self.note_exit(short, 0, part.eip)
+            over = self.emit(f'icmp slt i64 {self.load(self.left, 64)}, {self.longest[part.eip]}', str)
+            self.jump(f'br i1 {over}, label %{short}, label %{go}, !prof !1')
+            self.label(go)
+        self.store(self.emit(f'sub i64 {self.load(self.left, 64)}, {len(part.block)}'), self.left, 64)
+        self.at, self.next_eip = part, part.eip
+        for n, d in enumerate(part.block): self.instruction(n, d)
+        if part.end in part.ways(): self.go_on(part.end)
+        else: self.jump('unreachable')
 
-    def instruction(self, n: int, d: Decoded) -> None:
-        form = FORMS[d.form]
+    def instruction(self, n: int, d: Any) -> None:
+        """One instruction's text, and where it goes if it misses."""
+        form, start = FORMS[d.form], self.next_eip
         self.fields = {k: int(v) for k, v in form.fields.items()} | d._asdict() | {'index': d.index_register, 'len': d.length}
-        self.now, self.snapshot, self.text_name = n, self.values() if n else self.snapshot, form.text
-        self.next_eip = (self.eip + sum(x.length for x in self.block_of[:n + 1])) & 0xffffffff
-        self.inline(TEXTS[form.text], [Machine('%m'), Record('')])
+        self.next_eip, self.text_name, self.miss = (start + d.length) & 0xffffffff, form.text, self.new()
+        if len(self.pending) > CHAIN: self.settle()
+        before = len(self.lines), self.pending
+        try:
+            self.inline(TEXTS[form.text], [Machine('%m'), Record('')])
+        except Conditional:
+            del self.lines[before[0]:]
+            self.pending, self.depth, self.splits, self.open, self.env = before[1], 0, 0, True, {}
+            self.missed.discard(self.miss)
+            self.settle()
+            before, self.deferring = (len(self.lines), ()), False
+            self.inline(TEXTS[form.text], [Machine('%m'), Record('')])
+            self.deferring = True
+        if self.miss in self.missed:
+            after, now, was_open, self.lines = self.lines[before[0]:], self.pending, self.open, self.lines[:before[0]]
+            self.pending = before[1]
+            self.note_exit(self.miss, len(self.at.block) - n, start)
+            self.lines, self.pending, self.open = self.lines + after, now, was_open
 
-    def cold_blocks(self) -> None:
-        """Where an instruction misses: the state at its start goes to the interpreter."""
-        for n, values in self.missed.items():
-            self.label(f'miss{n}')
-            eip = (self.eip + sum(d.length for d in self.block_of[:n])) & 0xffffffff
-            budget = self.emit(f'add i64 {self.load(self.left, 64)}, {len(self.block_of) - n}')
-            Stencil.write_state(self, 'reason', 0, INTERPRET)
-            self.call_out('LEAVE', values, budget, eip)
+    def note_exit(self, label: str, back: int, eip: int) -> None:
+        """The state as it is here goes to the interpreter at a label, with so many instructions given back to the budget."""
+        values = [self.load(s, 64) for s in (*self.registers, *self.flag_slots.values(), self.left)]
+        self.cold.append((label, values[:-1], self.pending, values[-1], back, eip))
 
-    def call_out(self, where: str, values: list[str], budget: str, t0: Value) -> None:
-        """The flag words to State, the registers to the next piece of code."""
-        for name, v in zip(FLAG_WORDS, values[8:]):
-            self.store(Word(v), Stencil.state_place(self, name, 0), 64)
-        registers = ', '.join(f'i32 {self.emit(f"trunc i64 {v} to i32")}' for v in values[:8])
-        target = f'@{where}' if where in SYMBOLS else self.emit(f'load ptr, ptr {Stencil.state_place(self, where.lower(), 0)}')
-        self.lines.append(f'  musttail call preserve_nonecc void {target}(ptr %m, {registers}, i64 {budget}, i64 {self.word(t0)}, i64 poison)')
+    def cold_exit(self, label: str, values: list[str], pending: Pending, left: str, back: int, eip: int) -> None:
+        self.label(label)
+        self.pending, self.replayed = pending, None
+        words = dict(zip(FLAG_WORDS, values[8:]))
+        words = self.replay({name: Word(v) for name, v in words.items()})
+        Lower.write_state(self, 'reason', 0, INTERPRET)
+        self.call_out('LEAVE', values[:8], words, self.emit(f'add i64 {left}, {back}'), eip)
+
+    def call_out(self, where: str, values: list[str], words: dict[str, Value], budget: str, t0: Value) -> None:
+        """The flag words to State, the registers to the next piece of code: a link, or where a field of State leads."""
+        for name in FLAG_WORDS: self.store(words[name], Lower.state_place(self, name, 0), 64)
+        registers = ', '.join(f'i32 {self.emit(f"trunc i64 {v} to i32")}' for v in values)
+        target = f'@{where}' if where not in ('LEAVE', 'LOOKUP') else self.emit(f'load ptr, ptr {Lower.state_place(self, where.lower(), 0)}')
+        self.lines.append(f'  musttail call preserve_nonecc void {target}(ptr %m, {registers}, i64 {budget}, i64 {self.word(t0)}, i64 poison){" cold" if where == "LEAVE" else ""}')
         self.jump('ret void')
 
-    # --- what differs from a stencil ---------------------------------------------------------------------------------------------
-
-    def go(self, where: str, t0: Value = None, t1: Value = None) -> None:
-        if where == 'TAKEN' and branch_target(self.block_of[-1], self.next_eip) == self.eip:
-            return self.jump('br label %loop')
-        self.call_out(where, self.values(), self.load(self.left, 64), Word('poison') if where in SYMBOLS else t0)
+    def go_on(self, eip: int) -> None:
+        """To another part of the region, or out."""
+        if eip not in self.region.parts:
+            return self.go_out(self.exits.setdefault(eip, f'to.{eip}'), Word('poison'))
+        if self.sources[eip] == 1: self.incoming[eip] = self.pending
+        else:
+            for name, v in self.words().items(): self.store(v, self.flag_slots[name], 64)
+        self.jump(f'br label %p{eip}')
         return None
 
+    def go_out(self, where: str, t0: Value) -> None:
+        self.call_out(where, [self.load(s, 64) for s in self.registers], self.words(), self.load(self.left, 64), t0)
+
+    # --- flags ------------------------------------------------------------------------------------------------------------------
+
+    def words(self) -> dict[str, Value]:
+        """Both flag words as they are now, what is pending computed."""
+        return self.replay({name: self.load(s, 64) for name, s in self.flag_slots.items()})
+
+    def replay(self, words: dict[str, Value]) -> dict[str, Value]:
+        """What the pending texts make of the words."""
+        outer, self.replayed = self.replayed, words
+        for text, args, _ in self.pending: super().inline(text, args)
+        self.replayed = outer
+        return words
+
+    def settle(self) -> None:
+        """Nothing is pending any more."""
+        for name, v in self.words().items(): self.store(v, self.flag_slots[name], 64)
+        self.pending = ()
+
+    def straight(self) -> bool:
+        """Whether what is lowered now is executed whenever its instruction is."""
+        return self.depth == 0 and self.splits == 0
+
+    def give_back(self, v: Value) -> None:
+        self.splits += self.depth > self.ret.depth
+        super().give_back(v)
+
+    def comparison(self, condition: int) -> str | None:
+        """B, Z, BE, L or LE after CMP and SUB, said directly."""
+        text, args, name = self.pending[-1]
+        how = {1: 'ult', 2: 'eq', 3: 'ule', 6: 'slt', 7: 'sle'}.get(condition)
+        if text is not flags.flags_arithmetic or name not in ('CMP', 'SUB') or not how: return None
+        _, a, b, _, w = args
+        if condition in (6, 7): a, b = (signed_number(x, w) if known(x) else self.p_signed(x, w) for x in (a, b))
+        return self.emit(f'icmp {how} i64 {self.word(a)}, {self.word(b)}', str)
+
+    # --- what differs from the interpreter ------------------------------------------------------------------------------------
+
     def leave(self) -> int:
-        self.missed[self.now] = self.snapshot
-        self.jump(f'br label %miss{self.now}')
+        """The instruction is the interpreter's; what follows is never reached."""
+        self.fault(0, 0)
         self.label(self.new())
         return 0
 
     def fault(self, vector: Value, code: Value) -> None:
-        self.missed[self.now] = self.snapshot
-        self.jump(f'br label %miss{self.now}')
+        self.missed.add(self.miss)
+        self.jump(f'br label %{self.miss}')
+
+    def call_outlined(self, text: Callable[..., Any], args: list[Value], attempt: bool = False) -> Value:
+        return self.leave()
 
     def primitive(self, text: Callable[..., Any], args: list[Value]) -> Value:
-        if text.__name__ in x87_lower.NAMES:
-            self.primitives.add(text.__name__)
+        if text.__module__ == 'emu.isa.language' and args and isinstance(args[0], Machine): return self.leave()  # ports, devices
+        if text.__name__ in x87_lower.NAMES: self.primitives.add(text.__name__)
         return super().primitive(text, args)
 
     def read_record(self, i: Record, name: str) -> Value:
         return self.fields[name]
 
-    def state_place(self, name: str, index: Value) -> str:
-        return super(Stencil, self).state_place(name, index)
-
     def read_state(self, name: str, index: Value) -> Value:
-        if name == 'eip':
-            return self.next_eip
-        if name in self.flag_slots:
-            return self.load(self.flag_slots[name], 64)
+        if name == 'reg':
+            if not known(index): raise Unsuitable('a register number is open')
+            return 0 if index == 8 else self.load(self.registers[index], 64)
+        if name == 'eip': return self.next_eip
+        if name in FLAG_WORDS: return self.words()[name] if self.replayed is None else self.replayed[name]
+        if name.startswith('tlb_'): return self.load(self.state_place(name, index), FIELDS[name].bits, ', !invariant.load !2')
         return super().read_state(name, index)
 
     def write_state(self, name: str, index: Value, v: Value) -> None:
-        if name in self.flag_slots:
-            self.compared = None
-            self.store(v, self.flag_slots[name], 64)
-        else:
-            super().write_state(name, index, v)
+        if name == 'reg':
+            self.store(self.emit(f'and i64 {self.word(v)}, 4294967295'), self.registers[index], 64)
+        elif name in FLAG_WORDS:
+            if self.replayed is not None: self.replayed[name] = v
+            else:
+                if self.pending:
+                    if not self.straight(): raise Conditional
+                    self.settle()
+                self.store(v, self.flag_slots[name], 64)
+        elif name in ('eip', 'budget', 'deferred'): raise Unsuitable(f'it sets {name}')
+        else: super().write_state(name, index, v)
 
     def inline(self, text: Callable[..., Any], args: list[Value]) -> Value:
-        if text is operands.branch:
-            return self.go('TAKEN')
-        if text is operands.jump:
-            return self.go('LOOKUP', t0=args[1])
-        if text is flags.condition and self.compared:
-            c = self.comparison(args[1] >> 1)
-            if c is not None:
-                return self.binary_bit(c, args[1] & 1)
-        v = super(Stencil, self).inline(text, args)
-        if text is flags.flags_arithmetic and self.text_name in ('CMP', 'SUB') and self.depth == 0:
-            self.compared = args[1], args[2], args[4]
+        if text is operands.branch: return self.go_on(branch_target(self.at.last, self.next_eip))
+        if text is operands.jump: return self.go_out('LOOKUP', args[1])
+        if text in SET_ALL + SET_SOME and self.deferring and self.replayed is None and self.straight():
+            self.pending = ((text, args, self.text_name),) if text in SET_ALL else (*self.pending, (text, args, self.text_name))
+            return None
+        if text is flags.condition and self.pending and (c := self.comparison(args[1] >> 1)):
+            return self.emit(f'xor i1 {c}, {args[1] & 1}', Bit)
+        splits = self.splits
+        v = super().inline(text, args)
+        self.splits = splits
         return v
-
-    def binary_bit(self, c: str, negate: int) -> Value:
-        from emu.jit.lower import Bit
-        return self.emit(f'xor i1 {c}, {negate}', Bit)
-
-    def comparison(self, condition: int) -> str | None:
-        """B, Z, BE, L or LE of the comparison before, said directly."""
-        assert self.compared
-        a, b, w = self.compared
-        if condition in (6, 7):
-            a, b = (signed_number(x, w) if known(x) else self.p_signed(x, w) for x in (a, b))
-        how = {1: 'ult', 2: 'eq', 3: 'ule', 6: 'slt', 7: 'sle'}.get(condition)
-        return self.emit(f'icmp {how} i64 {self.word(a)}, {self.word(b)}', str) if how else None
-
-
-def build_offset(name: str) -> int:
-    from emu.isa.state import FIELDS
-    return FIELDS[name].offset
 
 
 def ready() -> None:
@@ -180,34 +239,33 @@ def ready() -> None:
     build.machine(False, 'small')
 
 
-def compile_block(block: list[Decoded], eip: int, mode: int) -> tuple[bytes | None, float]:
-    """The object file of a block, None where it cannot be had, and the seconds it took. Runs in a worker process."""
+def compile_region(region: Region, mode: int) -> tuple[bytes | None, float]:
+    """The object file of a region, None where it cannot be had, and the seconds it took. Runs in a worker process."""
     started = time.process_time()
     try:
-        obj = build.compile_module(Block(block, eip, mode).ir, 'small')
+        obj = build.compile_module(Optimised(region, mode).ir, 'small')
     except (Unsuitable, RuntimeError):
         obj = None
     return obj, time.process_time() - started
 
 
-def blob(obj: bytes, block: list[Decoded], key: Key, translator: Translator) -> Blob | None:
-    """The compiled block as a blob for the cache."""
+def blob(obj: bytes, region: Region, key: Key, translator: Translator) -> Blob | None:
+    """The compiled region as a blob for the cache."""
     p, eip, mode = key
     try:
-        text, relocations = read_object(obj)['block']
+        text, relocations = read_object(obj)['region']
     except AssertionError:
         return None
     code = bytearray(text)
-    end = (eip + sum(d.length for d in block)) & 0xffffffff
-    made = Blob(key, b'', len(block), sum(d.length for d in block), 'optimised')
+    stubs: dict[int, int] = {}
+    links = []
     for at, kind, symbol, _ in relocations:
-        if kind not in (2, 4):
-            return None
-        target = end if symbol == 'NEXT' else branch_target(block[-1], end)
-        stub = len(code)
-        code += translator.exit(target)
-        link_rel(code, at, stub)
-        if (target ^ eip) & 0xfffff000 == 0:
-            made.links.append(Link(at, stub, (p + target - eip, target, mode)))
-    made.code = bytes(code)
-    return made
+        if kind not in (2, 4): return None
+        target = int(symbol.removeprefix('to.'))
+        if target not in stubs:
+            stubs[target] = len(code)
+            code += translator.exit(target)
+        link_rel(code, at, stubs[target])
+        if (target ^ eip) & 0xfffff000 == 0: links.append(Link(at, stubs[target], (p + target - eip, target, mode)))
+    ranges = [(p + part.eip - eip, part.length) for part in region.parts.values()]
+    return Blob(key, bytes(code), sum(len(part.block) for part in region.parts.values()), ranges, 'optimised', links)

@@ -188,12 +188,9 @@ class Translator:
             self.learn(-1 - size)
         if not size:
             return None
-        count, length, links, *link = RESULTS.unpack_from(self.area.data, copying.INSTRUCTIONS)
-        blob = Blob(key, bytes(self.output[:size]), count, length, 'stencils', counter=counter)
-        for n in range(0, 3 * links, 3):
-            at, stub, target = link[n:n + 3]
-            blob.links.append(Link(at, stub, (p + target - eip, target, mode)))
-        return blob
+        count, length, linked, *link = RESULTS.unpack_from(self.area.data, copying.INSTRUCTIONS)
+        links = [Link(at, stub, (p + target - eip, target, mode)) for at, stub, target in zip(*[iter(link[:3 * linked])] * 3)]
+        return Blob(key, bytes(self.output[:size]), count, [(p, length)], 'stencils', links, counter=counter)
 
     def exit(self, eip: int) -> bytes:
         """The code of an EXIT that goes on at another block."""

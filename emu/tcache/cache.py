@@ -46,12 +46,16 @@ class Blob:
     key: Key
     code: bytes
     instructions: int
-    length: int  # bytes of guest code
+    ranges: list[tuple[int, int]]  # the guest's code it was made of: host address, bytes
     tier: str
     links: list[Link] = field(default_factory=list)
     place: int = -1  # offset in code memory
     generation: 'Generation | None' = None
     counter: int = 0  # offset in State of the countdown to its optimisation; 0: it has none
+
+    def granules(self) -> set[int]:
+        """Host addresses >> 6 of what it was made of."""
+        return {granule for p, n in self.ranges for granule in range(p >> 6, (p + n - 1 >> 6) + 1)}
 
 
 class Generation:
@@ -103,8 +107,7 @@ class TranslationCache:
         if not self.put(blob, generation):
             return False
         self.blobs[blob.key] = blob
-        first = blob.key[0]
-        for granule in range(first >> 6, (first + blob.length - 1 >> 6) + 1):
+        for granule in blob.granules():
             self.granules[granule].add(blob)
         for link in blob.links:
             self.waiting[link.target].append((blob, link))
@@ -165,8 +168,7 @@ class TranslationCache:
             self.patch(source.place + link.at, self.memory.base + source.place + link.stub)
         for link in blob.links:
             self.waiting[link.target].remove((blob, link))
-        first = blob.key[0]
-        for granule in range(first >> 6, (first + blob.length - 1 >> 6) + 1):
+        for granule in blob.granules():
             self.granules[granule].discard(blob)
 
     def invalidate(self, granule: int) -> None:

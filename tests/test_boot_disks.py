@@ -65,6 +65,22 @@ def test_memtest_from_a_floppy_that_a_cd_emulates(boot):
     person.expect(r'Memtest86')
 
 
+def test_grub_from_a_floppy(boot):
+    """What is typed on COM1 goes to GRUB's command line."""
+    person = boot('floppies', 'floppy-grub.img', 'fda', '-boot', 'a')
+    person.expect('BOOTLOADER-READY')
+    person.expect('grub> ')
+    person.type('echo -n one; echo two\r')
+    person.expect('\nonetwo\n')
+
+
+@everything
+def test_memtest_from_a_floppy(boot):
+    person = boot('floppies', 'floppy-memtest.img', 'fda', '-boot', 'a', '-cpu', 'pentium3')
+    person.expect('SYSLINUX')
+    person.expect('Memtest86')
+
+
 @everything
 def test_the_workload_from_a_disk(boot):
     """Debian's programs from an ext4 disk: each computes what it does on real processors, and the disk is let go cleanly."""

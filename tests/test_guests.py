@@ -6,6 +6,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -239,14 +240,14 @@ def host_tools(*names: str) -> dict[str, Path]:
 def test_floppy(tmp_path):
     """FAT12 with the files and SYSLINUX: fsck.fat finds nothing to say, and the bytes are the same another time."""
     made = host_tools('mformat', 'mcopy', 'syslinux', 'mtype', 'fsck.fat')
-    (tmp_path / 'big').write_bytes(bytes(range(256)) * 2000)
-    for name in ('one.img', 'two.img'): fat.floppy(made, tmp_path / name, 'LABEL', {'syslinux.cfg': b'default x\n', 'big.bin': tmp_path / 'big'})
+    big = bytes(range(256)) * 2000
+    for name in ('one.img', 'two.img'): fat.floppy(made, tmp_path / name, 'LABEL', {'syslinux.cfg': b'default x\n', 'big.bin': big})
     image = (tmp_path / 'one.img').read_bytes()
     assert len(image) == 1474560 and image == (tmp_path / 'two.img').read_bytes()
     assert image[3:11] == b'SYSLINUX' and image[0x36:0x3e] == b'FAT12   ' and image[510:512] == b'\x55\xaa'
-    assert subprocess.run([made['mtype'], '-i', tmp_path / 'one.img', '::big.bin'], capture_output=True).stdout == (tmp_path / 'big').read_bytes()
+    assert subprocess.run([made['mtype'], '-i', tmp_path / 'one.img', '::big.bin'], capture_output=True).stdout == big
     assert subprocess.run([made['fsck.fat'], '-n', tmp_path / 'one.img'], capture_output=True).returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['big', 'one.img', 'two.img']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['one.img', 'two.img']
 
 
 def test_files_that_do_not_fit_on_a_floppy(tmp_path):
@@ -256,20 +257,18 @@ def test_files_that_do_not_fit_on_a_floppy(tmp_path):
 def test_cd(tmp_path):
     """El Torito, 2.0: the boot record at sector 17 leads to the catalog, whose entry says whether a floppy is emulated. No time of day goes in."""
     made = host_tools('xorriso')
-    (tmp_path / 'tree/boot').mkdir(parents=True)
-    (tmp_path / 'tree/boot/floppy.img').write_bytes(b'boots' * 294912)
-    (tmp_path / 'tree/boot/loader.bin').write_bytes(b'boots' * 1000)
-    for name, time in (('one.iso', 10**9), ('two.iso', 11 * 10**8)):
-        os.utime(tmp_path / 'tree/boot/floppy.img', (time, time))
-        cds.iso(made, tmp_path / name, tmp_path / 'tree', 'LABEL', 'boot/floppy.img')
-    cds.iso(made, tmp_path / 'none.iso', tmp_path / 'tree', 'LABEL', 'boot/loader.bin', *cds.NO_EMULATION)
+    files = {'boot/floppy.img': b'boots' * 294912, 'boot/loader.bin': b'boots' * 1000}
+    cds.iso(made, tmp_path / 'one.iso', 'LABEL', files, 'boot/floppy.img')
+    time.sleep(1.1)
+    cds.iso(made, tmp_path / 'two.iso', 'LABEL', files, 'boot/floppy.img')
+    cds.iso(made, tmp_path / 'none.iso', 'LABEL', files, 'boot/loader.bin', *cds.NO_EMULATION)
     assert (tmp_path / 'one.iso').read_bytes() == (tmp_path / 'two.iso').read_bytes()
-    for name, medium, start in (('one.iso', 2, b'boots'), ('none.iso', 0, b'boots')):
+    for name, medium in (('one.iso', 2), ('none.iso', 0)):
         image = (tmp_path / name).read_bytes()
         assert image[17 * 2048:17 * 2048 + 30] == b'\0CD001\1EL TORITO SPECIFICATION'
         entry = struct.unpack_from('<I', image, 17 * 2048 + 0x47)[0] * 2048 + 32
         indicator, media, _, _, _, sectors, at = struct.unpack_from('<BBHBBHI', image, entry)
-        assert (indicator, media, sectors) == (0x88, medium, 1 if medium else 4) and image[at * 2048:].startswith(start)
+        assert (indicator, media, sectors) == (0x88, medium, 1 if medium else 4) and image[at * 2048:].startswith(b'boots')
 
 
 def test_owners_and_times_of_a_userland(tmp_path):

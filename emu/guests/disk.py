@@ -60,8 +60,8 @@ def make(folder: Path, tools: Mapping[str, Path], linux: Mapping[str, Path]) -> 
 
 def start(image: Path, tools: Mapping[str, Path], linux: Mapping[str, Path], boot: Partition, more: Mapping[Partition, int]) -> None:
     """Makes a disk with its first partition, that boots; those after it are only in the table."""
-    files: dict[str, bytes | Path] = {'syslinux.cfg': menu(bool(more)).encode()}
-    for flavour in FLAVOURS: files |= {f'vm-{flavour}': linux[f'vmlinuz-{flavour}'], f'rd-{flavour}.gz': linux[f'initramfs-{flavour}.gz']}
+    files = {'syslinux.cfg': menu(bool(more)).encode()}
+    for flavour in FLAVOURS: files |= {f'vm-{flavour}': linux[f'vmlinuz-{flavour}'].read_bytes(), f'rd-{flavour}.gz': linux[f'initramfs-{flavour}.gz'].read_bytes()}
     fat.fill(tools, image, boot, 'EMUBOOT', files)
     with image.open('r+b') as file: file.write(fat.master_boot_record(tools['mbr.bin'].read_bytes(), {boot: fat.FAT16, **more}))
 

@@ -22,25 +22,23 @@ class Partition(NamedTuple):
     sectors: int
 
 
-def floppy(tools: Mapping[str, Path], image: Path, label: str, files: Mapping[str, bytes | Path]) -> None:
+def floppy(tools: Mapping[str, Path], image: Path, label: str, files: Mapping[str, bytes]) -> None:
     """A floppy of 1440K that boots."""
     fill(tools, image, Partition(0, FLOPPY), label, files)
 
 
-def fill(tools: Mapping[str, Path], image: Path, place: Partition, label: str, files: Mapping[str, bytes | Path]) -> None:
-    """Makes a volume of files (contents, or where these are) at a place of an image."""
+def fill(tools: Mapping[str, Path], image: Path, place: Partition, label: str, files: Mapping[str, bytes]) -> None:
+    """Makes a volume of files at a place of an image."""
     offset = place.start * SECTOR
     with image.open('ab') as file: file.truncate(max(file.tell(), offset + place.sectors * SECTOR))
     at = f'{image}@@{offset}'
     shape = ('-f', 1440) if place.sectors == FLOPPY else ('-T', place.sectors, '-H', place.start)
     run(tools, 'mformat', '-i', at, *shape, '-v', label, '-N', SERIAL, '::')
     for name, content in files.items():
-        if isinstance(content, Path): run(tools, 'mcopy', '-i', at, content, f'::{name}')
-        else:
-            source = image.with_name('file')
-            source.write_bytes(content)
-            run(tools, 'mcopy', '-i', at, source, f'::{name}')
-            source.unlink()
+        source = image.with_name('file')
+        source.write_bytes(content)
+        run(tools, 'mcopy', '-i', at, source, f'::{name}')
+        source.unlink()
     run(tools, 'syslinux', '--offset', offset, '--install', image)
 
 

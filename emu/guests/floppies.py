@@ -23,11 +23,11 @@ def make(folder: Path, tools: Mapping[str, Path], invaders: Mapping[str, Path]) 
         for name in ('syslinux-common', 'grub-pc-bin'): packages[name].unpack(apt.root / name)
         modules, grub = apt.root / 'syslinux-common' / MODULES, apt.root / 'grub-pc-bin' / GRUB
         memtest, ipxe = packages['memtest86+'].read(MEMTEST), packages['ipxe'].read(IPXE)
-        floppies: dict[str, tuple[str, Mapping[str, bytes | Path]]] = {
+        floppies: dict[str, tuple[str, dict[str, bytes]]] = {
             'memtest': ('serial 0 115200\n linux mt.bin console=ttyS0,115200', {'mt.bin': memtest}),
             'ipxe': ('linux ipxe.krn', {'ipxe.krn': ipxe}),
             'hdt': ('com32 hdt.c32', c32(modules, 'hdt', 'libcom32', 'libutil', 'libmenu', 'libgpl')),
-            'invaders': ('com32 mboot.c32\n append invaders.exe', {**c32(modules, 'mboot', 'libcom32', 'libutil'), 'invaders.exe': invaders['invaders.exec']}),
+            'invaders': ('com32 mboot.c32\n append invaders.exe', {**c32(modules, 'mboot', 'libcom32', 'libutil'), 'invaders.exe': invaders['invaders.exec'].read_bytes()}),
         }
         for name, (command, files) in floppies.items():
             entry = f'default {name}\nlabel {name}\n {command}\n'.encode()
@@ -45,9 +45,9 @@ def make_invaders(folder: Path) -> dict[str, str]:
     return versions(packages)
 
 
-def c32(modules: Path, *names: str) -> dict[str, bytes | Path]:
+def c32(modules: Path, *names: str) -> dict[str, bytes]:
     """Modules of SYSLINUX."""
-    return {f'{name}.c32': modules / f'{name}.c32' for name in names}
+    return {f'{name}.c32': (modules / f'{name}.c32').read_bytes() for name in names}
 
 
 def grub_core(tools: Mapping[str, Path], work: Path, grub: Path, kind: str, prefix: str, script: str, modules: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Callable
 
 import numpy as np
 
+from emu.hw import vga_memory
 from emu.hw.bus import Bus
 from emu.hw.pci import PciDevice
 from emu.hw.vbe import Dispi
@@ -107,15 +108,30 @@ class Vga:
             case 0x3b5 | 0x3d5: self.write_crtc(self.crtc_index, v)
             case 0x3ba | 0x3da: r.feature = v
             case 0x3c0: self.write_attribute(v)
-            case 0x3c2: r.misc = v & 0xef
+            case 0x3c2:
+                r.misc = v & 0xef
+                self.follow()
             case 0x3c4: self.sequencer_index = v & 7
-            case 0x3c5 if self.sequencer_index < len(SEQUENCER): r.sequencer[self.sequencer_index] = v & SEQUENCER[self.sequencer_index]
+            case 0x3c5: self.write_sequencer(self.sequencer_index, v)
             case 0x3c6: r.dac_mask = v
             case 0x3c7 | 0x3c8: self.start_dac(v, reading=port == 0x3c7)
             case 0x3c9: self.write_dac(v)
             case 0x3ce: self.graphics_index = v & 15
-            case 0x3cf if self.graphics_index < len(GRAPHICS): r.graphics[self.graphics_index] = v & GRAPHICS[self.graphics_index]
-        if port in (0x3c2, 0x3c5, 0x3cf): self.follow()
+            case 0x3cf: self.write_graphics(self.graphics_index, v)
+
+    def write_sequencer(self, n: int, v: int) -> None:
+        """Map mask and memory mode decide about accesses."""
+        r = self.registers
+        if n >= len(SEQUENCER): return
+        r.sequencer[n] = v & SEQUENCER[n]
+        if n in (2, 4): self.memory.follow_one(r, self.dispi, vga_memory.MAP_MASK if n == 2 else None)
+
+    def write_graphics(self, n: int, v: int) -> None:
+        """All of them decide about accesses."""
+        r = self.registers
+        if n >= len(GRAPHICS): return
+        r.graphics[n] = v & GRAPHICS[n]
+        self.memory.follow_one(r, self.dispi, vga_memory.GRAPHICS.get(n))
 
     def write_crtc(self, n: int, v: int) -> None:
         """Protected registers keep their values, but for bit 8 of line compare in register 7."""

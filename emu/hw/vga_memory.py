@@ -7,6 +7,7 @@ nothing: where RAM or a ROM is, the chipset answers.
 """
 import ctypes
 import mmap
+from typing import Callable
 
 import numpy as np
 
@@ -19,6 +20,19 @@ SIZE = 16 << 20
 PLANE = 0xffff  # the last address of a plane without the VBE
 WINDOWS = ((0xa0000, 0x20000), (0xa0000, 0x10000), (0xb0000, 0x8000), (0xb8000, 0x8000))  # graphics controller, register 6, bits 2 and 3
 LEGACY, LEGACY_END = 0xa0000, 0xc0000
+
+# What registers put into the block: the sequencer's map mask, and the graphics controller's by number.
+MAP_MASK: Callable[[Registers], dict[int, int]] = lambda r: {block.MAP_MASK: block.PLANES[r.sequencer[2]]}  # noqa: E731
+GRAPHICS: dict[int, Callable[[Registers], dict[int, int]]] = {
+    0: lambda r: {block.SET_RESET: block.PLANES[r.graphics[0]]},
+    1: lambda r: {block.DATA_PLANES: block.PLANES[r.graphics[1] ^ 15]},
+    2: lambda r: {block.COMPARE: block.PLANES[r.graphics[2]]},
+    3: lambda r: {block.ROTATE: r.graphics[3] & 7, block.FUNCTION: r.graphics[3] >> 3},
+    4: lambda r: {block.READ_PLANE: 0 if r.chain4() else r.graphics[4] & (2 if r.graphics[5] & 0x10 else 3)},
+    5: lambda r: {block.READ_MODE: r.graphics[5] >> 3 & 1, block.WRITE_MODE: r.graphics[5] & 3, block.READ_LOW: 3 if r.chain4() else r.graphics[5] >> 4 & 1,
+                  **GRAPHICS[4](r)},
+    7: lambda r: {block.CARE: block.PLANES[r.graphics[7]]},
+    8: lambda r: {block.BIT_MASK: r.graphics[8] * block.EACH}}
 
 
 class VideoMemory:
@@ -33,38 +47,39 @@ class VideoMemory:
         self.host = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
         self.block = (ctypes.c_int64 * (block.BLOCK // 8))()
         self.address = ctypes.addressof(self.block)  # what State's `vga` is to hold
+        self.cells = memoryview(self.block).cast('B').cast('q')
         self.window: tuple[int, int, int | None] = (LEGACY, 0, None)  # address, size, host address where it is mapped directly
         self.frame_buffer: int | None = None
 
     def reset(self) -> None:
         """Power-on; memory keeps what it has."""
-        self.block[block.LATCHES // 8] = 0
+        self.cells[block.LATCHES >> 3] = 0
 
     def clear(self) -> None:
         """All zero."""
         ctypes.memset(self.host, 0, SIZE)
 
+    def follow_one(self, r: Registers, dispi: Dispi, values: Callable[[Registers], dict[int, int]] | None) -> None:
+        """After a change of one register, quickly where it decides neither the window nor whether that is mapped: programs do it for every few pixels."""
+        if values is None or r.chain4() or dispi.enabled: self.follow(r, dispi)
+        else:
+            for at, value in values(r).items(): self.cells[at >> 3] = value
+
     def follow(self, r: Registers, dispi: Dispi) -> None:
-        """Takes over what the registers say about accesses."""
-        g, memory_mode, map_mask = r.graphics, r.sequencer[4], block.PLANES[r.sequencer[2]]
-        chain4, banked = bool(memory_mode & 8), dispi.enabled and dispi.bpp == 4
-        odd = not chain4 and bool(g[6] & 2)
-        wide = not g[6] & 0x0c
-        values = {
-            block.VRAM: self.host, block.SHIFT: 2 if chain4 else 0, block.ODD: int(odd), block.PAGE: int(not wide and not r.misc & 0x20),
-            block.BANK: dispi.bank << 16 if banked else 0, block.LAST: SIZE // 4 - 1 if banked else PLANE,
-            block.READ_LOW: 3 if chain4 else g[5] >> 4 & 1, block.READ_PLANE: 0 if chain4 else g[4] & (2 if g[5] & 0x10 else 3),
-            block.WRITE_LOW: 3 if chain4 else 0 if memory_mode & 4 else 1, block.SELECT: 0xff if chain4 else 0xffffffff if memory_mode & 4 else 0x00ff00ff,
-            block.READ_MODE: g[5] >> 3 & 1, block.WRITE_MODE: g[5] & 3, block.COMPARE: block.PLANES[g[2]], block.CARE: block.PLANES[g[7]],
-            block.SET_RESET: block.PLANES[g[0]], block.DATA_PLANES: block.PLANES[g[1] ^ 15], block.ROTATE: g[3] & 7, block.FUNCTION: g[3] >> 3 & 3,
-            block.BIT_MASK: g[8] * block.EACH, block.MAP_MASK: map_mask}
+        """Takes over all that the registers say about accesses."""
+        g, chain4, planes, banked = r.graphics, r.chain4(), r.sequencer[4] & 4, dispi.enabled and dispi.bpp == 4
         first, size = WINDOWS[g[6] >> 2 & 3]
         direct = None
         if dispi.enabled and dispi.bpp > 4: first, size, direct = LEGACY, 0x10000, self.host + (dispi.bank << 16)
         elif chain4 and not g[1] and not g[3] and g[5] & 0x0b == 0 and g[8] == 0xff and r.sequencer[2] == 15: direct = self.host
         if not r.misc & 2: size, direct = 0, None  # accesses are not decoded
-        values |= {block.FIRST: first, block.SIZE: size}
-        for at, value in values.items(): self.block[at // 8] = value
+        values = {
+            block.VRAM: self.host, block.FIRST: first, block.SIZE: size,
+            block.SHIFT: 2 if chain4 else 0, block.ODD: int(not chain4 and bool(g[6] & 2)), block.PAGE: int(bool(g[6] & 0x0c) and not r.misc & 0x20),
+            block.BANK: dispi.bank << 16 if banked else 0, block.LAST: SIZE // 4 - 1 if banked else PLANE,
+            block.WRITE_LOW: 3 if chain4 else 0 if planes else 1, block.SELECT: 0xff if chain4 else 0xffffffff if planes else 0x00ff00ff, **MAP_MASK(r)}
+        for part in GRAPHICS.values(): values |= part(r)
+        for at, value in values.items(): self.cells[at >> 3] = value
         if self.window != (first, size, direct):
             changes = self.window[2] is not None or direct is not None
             self.window = first, size, direct

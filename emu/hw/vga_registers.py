@@ -63,6 +63,10 @@ class Registers:
         """Bits are pixels; else they are characters."""
         return bool(self.graphics[6] & 1)
 
+    def chain4(self) -> bool:
+        """Two address bits choose the plane."""
+        return bool(self.sequencer[4] & 8)
+
     def shown(self) -> bool:
         """Whether there is a picture: the attribute controller has its palette, and the sequencer does not hold the screen off."""
         return bool(self.attribute_index & 0x20) and not self.sequencer[1] & 0x20

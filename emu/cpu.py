@@ -53,8 +53,9 @@ class Cpu:
     def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise', clock: Callable[[], int] | None = None,
                  cache_size: int = 64 << 20, cache_policy: str = 'generational'):
         self.memory, self.bus, self.model, self.engine = memory, bus, model, engine
-        self.clock = clock or (lambda: self.retired())
+        self.timestamp = clock or self.retired
         self.state = m = State(self)
+        self.counted = m._retired, m._budget, m._deferred  # as ctypes has them: retired() is called at each look at the clock
         self.slice = 0
         self.error: BaseException | None = None
         self.at_once = False  # optimise everything when it is first translated, in this process: for tests
@@ -151,9 +152,6 @@ class Cpu:
     def mmio_write(self, physical: int, w: int, v: int) -> None:
         self.bus.mmio_write(physical, w, v & ((1 << w) - 1))
 
-    def timestamp(self) -> int:
-        return self.clock()
-
     def code_written(self, physical: int) -> None:
         """A granule of 64 bytes is about to change: nothing decoded from it is valid."""
         granule = physical & -64
@@ -214,8 +212,8 @@ class Cpu:
 
     def retired(self) -> int:
         """Instructions retired since power-on."""
-        m = self.state
-        return m.retired + self.slice - m.budget - m.deferred
+        retired, budget, deferred = self.counted
+        return int(retired.value + self.slice - budget.value - deferred.value)
 
     # --- running --------------------------------------------------------------------------------------------------------------
 

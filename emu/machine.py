@@ -143,7 +143,7 @@ class Machine:
         """Guest nanoseconds since power-on."""
         if self.options.icount:
             return self.cpu.retired() * TICK + self.skipped
-        late = self.host_time() - self.guest_time
+        late = (self.paused or time.monotonic_ns()) - self.start - self.guest_time  # of host_time()
         if late > UNNOTICED:
             retired = self.cpu.retired()
             late = min(late, CATCH_UP + int((retired - self.looked) * FASTER / self.rate))
@@ -223,6 +223,8 @@ class Machine:
         self.spent['running'] += spent / 1e9
         if done > 1000:
             self.rate += (done / spent - self.rate) / 8
+        if m.halted and not (m.irq or m.nmi or self.resetting):
+            return self.sleep()
         return None
 
     def poll(self, timeout: float | None = 0) -> None:

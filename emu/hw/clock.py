@@ -34,7 +34,7 @@ class Clock:
 
     def cancel(self, timer: Timer | None) -> None:
         """Forgets an event; None and past events are welcome."""
-        if timer in self.timers:
+        if timer is not None and timer in self.timers:
             self.timers.remove(timer)
             heapq.heapify(self.timers)
 

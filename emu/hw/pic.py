@@ -153,19 +153,21 @@ class Pic:
 
     def connect(self, bus: Bus, chip: Chip, first: int, elcr: int) -> None:
         """A chip's two ports, and its edge/level register: bit n set: input n is level-triggered."""
+        changed = self.update if chip is self.slave else self.drive
+
         def read(port: int, w: int) -> int:
             polled = chip.poll
             value = chip.read(port & 1)
-            if polled: self.update()
+            if polled: changed()
             return value
 
         def write(port: int, w: int, v: int) -> None:
             chip.write(port & 1, v)
-            self.update()
+            changed()
 
         def write_elcr(port: int, w: int, v: int) -> None:
             chip.level = v & chip.level_capable
-            self.update()
+            changed()
         bus.add_ports(first, 2, read, write)
         bus.add_ports(elcr, 1, lambda port, w: chip.level, write_elcr)
 

@@ -131,7 +131,10 @@ class Channel:
 
     def level(self) -> bool:
         """The output now."""
-        tick = self.tick()
+        return self.level_at(self.tick())
+
+    def level_at(self, tick: int) -> bool:
+        """The output at a clock pulse that is not before the present load."""
         self.settle(tick)
         return self.mode != 0 if self.start is None else wave(self.mode, self.n, self.elapsed(tick))
 
@@ -139,27 +142,30 @@ class Channel:
         """After programming: the output's level and its next event."""
         self.heard()
         if self.output:
-            self.output(self.level())
-            self.arm()
+            tick = self.tick()
+            self.output(self.level_at(tick))
+            self.arm(tick)
 
-    def arm(self) -> None:
+    def arm(self, tick: int) -> None:
         """Waits for the first edge from now on."""
         self.clock.cancel(self.timer)
         if self.start is None or self.held is not None or self.n == 1 and self.mode in (2, 3): return
-        after = edge(self.mode, self.n, self.elapsed(self.tick()))
+        after = edge(self.mode, self.n, self.elapsed(tick))
         if after is not None:
             self.edge_at = self.start + after
             self.timer = self.clock.at(-(-self.edge_at * SECOND // HZ), self.fire)
 
     def fire(self) -> None:
         """An edge, maybe late: the output does what it did at its own time."""
+        self.timer = None
         self.settle(self.edge_at)
         assert self.output and self.start is not None
         high = wave(self.mode, self.n, self.edge_at - self.start)
         if high: self.output(False)
         self.output(high)
-        self.settle(self.tick())
-        self.arm()
+        tick = self.tick()
+        self.settle(tick)
+        self.arm(tick)
 
     # --- reading ---------------------------------------------------------------------------------------------------------------------
 

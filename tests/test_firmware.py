@@ -1,4 +1,4 @@
-"""SeaBIOS, unmodified, from Debian's package: what it says at its debug port 402h."""
+"""BIOSes: SeaBIOS, unmodified, from Debian's package: what it says at its debug port 402h; and small ones of our own: what a reset leaves."""
 import re
 import subprocess
 import sys
@@ -9,6 +9,7 @@ from typing import Iterator
 import pytest
 
 from emu import guests
+from emu.assembler import assemble
 from emu.boot import firmware
 from emu.errors import EmuError
 from emu.mem.memory import Memory
@@ -62,3 +63,56 @@ def test_images_that_are_none(tmp_path: Path) -> None:
     (tmp_path / 'odd').write_bytes(bytes(100))
     with pytest.raises(EmuError, match='100 bytes'): firmware.load_bios(Memory(1 << 20), str(tmp_path / 'odd'))
     with pytest.raises(EmuError, match='55AA'): firmware.read_vga_bios(str(tmp_path / 'odd'))
+
+
+ROM = '''
+    mov al, 0x0f                    # shutdown status
+    out 0x70, al
+    in al, 0x71
+    xor dx, dx
+    mov ds, dx
+    mov dx, 0xcf8                   # PAM of E0000h to E3FFFh
+    mov ebx, 0x8000005c
+    xchg eax, ebx
+    out dx, eax
+    mov ax, 0xe000
+    mov es, ax
+    cmp bl, 0x0a
+    je back
+    mov dx, 0xcfe
+    mov al, 3
+    out dx, al
+    mov word ptr es:[0], 0x1234
+    mov word ptr [0x500], 0x5678
+    mov al, 0x0a
+    out 0x71, al
+    RESET
+sleep:
+    jmp sleep
+back:
+    mov bl, 0                       # bit 4: RAM is as it was; bit 5: shadow RAM is there
+    cmp word ptr [0x500], 0x5678
+    jne no_ram
+    or bl, 0x10
+no_ram:
+    cmp word ptr es:[0], 0x1234
+    jne no_shadow
+    or bl, 0x20
+no_shadow:
+    mov al, bl
+    out 0xf4, al
+'''
+TRIPLE_FAULT = 'push 0\npush 0\npush 0\nmov bp, sp\nlidt [bp]\nint3'
+
+
+@pytest.mark.parametrize('reset, kept', [
+    ('mov al, 0xfe\nout 0x64, al', 0x30), ('in al, 0x92\nor al, 1\nout 0x92, al', 0x30), ('mov dx, 0xcf9\nmov al, 4\nout dx, al', 0x30), (TRIPLE_FAULT, 0x30),
+    ('mov dx, 0xcf9\nmov al, 6\nout dx, al', 0x10)], ids=['8042', 'port 92h', 'CF9h soft', 'triple fault', 'CF9h hard'])
+def test_ways_to_reset(reset: str, kept: int, tmp_path: Path) -> None:
+    """IBM PC/AT Technical Reference, BIOS: a 286 program leaves a reason in CMOS byte 0Fh and resets the CPU to get back to real mode: memory and chipset are as they
+    were. 82371SB, "Reset Control", hard reset: the chipset starts anew."""
+    image = assemble(ROM.replace('RESET', reset), 16, 0).ljust(0xfff0, b'\xff') + bytes.fromhex('ea000000f0').ljust(16, b'\0')
+    (tmp_path / 'rom').write_bytes(image)
+    command = [sys.executable, '-m', 'emu', 'run', '-bios', str(tmp_path / 'rom'), '-m', '1', '-vga', 'none', '-serial', 'null', '-engine', 'interpreter', '-debug-exit', '0xf4']
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    assert (run.returncode, run.stderr) == (kept << 1 | 1, '')

@@ -337,7 +337,7 @@ def test_floods_and_stalls_do_not_disturb_the_guest(run: Run, client: Client) ->
     assert client.execute('query-status')['running']
 
 
-HARMLESS = [c.name for c in COMMANDS if c.name not in ('quit', 'memsave', 'stop', 'system_reset', 'screendump', 'change', 'type', 'send-key', 'mouse')]
+HARMLESS = [c.name for c in COMMANDS if c.name not in ('quit', 'memsave', 'stop', 'system_reset', 'inject-nmi', 'screendump', 'change', 'type', 'send-key', 'mouse')]
 VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
                       lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=10)
 NAMES = sorted({argument.name for command in COMMANDS for argument in command.arguments})

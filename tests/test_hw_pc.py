@@ -150,6 +150,16 @@ def test_ways_to_reset(m: Machine) -> None:
     assert m.read(0xcf8, 32) == 0
 
 
+def test_nmi_can_be_masked(m: Machine) -> None:
+    """Port 70h bit 7 (82371SB, "NMI Enable")."""
+    m.out(0x70, 0x8f)
+    m.pc.nmi()
+    m.out(0x70, 0x0f)
+    assert m.cpu.log == []
+    m.pc.nmi()
+    assert m.cpu.log == ['nmi']
+
+
 def test_debug_ports(m: Machine) -> None:
     """E9h, also by `rep outsb`; the exit code is 2v + 1."""
     m.out(0xe9, *b'hi ')

@@ -140,5 +140,5 @@ class Pc:
         self.memory.write_shadow(SHADOW + offset, v.to_bytes(w // 8, 'little'))
 
     def nmi(self) -> None:
-        """NMI, unless port 70h bit 7 masks it."""
+        """Somebody's NMI, unless port 70h bit 7 masks it."""
         if not self.rtc.nmi_masked: self.cpu.nmi()

@@ -130,6 +130,10 @@ def system_reset(s: Session) -> None:
     s.machine.reset(hard=True)
 
 
+def inject_nmi(s: Session) -> None:
+    s.machine.pc.nmi()
+
+
 def stop(s: Session) -> None:
     s.machine.pause()
 
@@ -250,6 +254,7 @@ COMMANDS = (
             '', 'moves the mouse, then presses and releases buttons', mouse),
     Command('system_powerdown', (), '', 'presses the power button', system_powerdown),
     Command('system_reset', (), '', 'presses the reset button; a stopped machine resets when it goes on', system_reset),
+    Command('inject-nmi', (), '', 'a non-maskable interrupt, unless port 70h bit 7 masks it', inject_nmi),
     Command('stop', (), '', 'stops the CPU and guest time', stop),
     Command('cont', (), '', 'goes on', cont),
     Command('eject', (DEVICE, FORCE), '', 'takes the medium out', eject),

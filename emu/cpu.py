@@ -12,10 +12,9 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from emu.decoder import record
-from emu.decoder.decode import decode_bytes
 from emu.decoder.table import FORMS
-from emu.isa import models
-from emu.isa.flags import IF, TF
+from emu.isa import interrupts, models, x87
+from emu.isa.flags import IF, RF, TF
 from emu.isa.reset import reset
 from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, dispatch, eager, fetch, optimise
@@ -35,7 +34,6 @@ SELDOM = 64  # a block executed less than WARM / SELDOM times is not worth a pla
 NEVER = 1 << 30  # executions
 QUEUE = 16  # regions that may wait for the worker
 FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils take 32-bit code and stack, protected mode and flat segments for granted
-FAULTS = 0  # of m.counts: exceptions delivered (emu/isa/interrupts.py)
 
 
 class Job(NamedTuple):
@@ -58,6 +56,9 @@ class Cpu:
         self.counted = m._retired, m._budget, m._deferred  # as ctypes has them: retired() is called at each look at the clock
         self.slice = 0
         self.error: BaseException | None = None
+        self.ferr: Callable[[], None] = lambda: None  # called when the FERR# pin goes active
+        self.log: Any = None  # emu/log.py
+        self.each_block: Callable[[], None] | None = None  # called before each block, which is interpreted then
         self.at_once = False  # optimise everything when it is first translated, in this process: for tests
         self.asked: set[Key] = set()  # regions that the worker has to do
         self.finished: deque[tuple[Job, tuple[bytes | None, float] | None]] = deque()  # what it is done with
@@ -152,6 +153,12 @@ class Cpu:
     def mmio_write(self, physical: int, w: int, v: int) -> None:
         self.bus.mmio_write(physical, w, v & ((1 << w) - 1))
 
+    def log_interrupt(self, vector: int, code: int, kind: int) -> None:
+        self.log.interrupt(vector, code, kind)
+
+    def log_code(self, p: int, n: int) -> None:
+        self.log.code(p, n)
+
     def code_written(self, physical: int) -> None:
         """A granule of 64 bytes is about to change: nothing decoded from it is valid."""
         granule = physical & -64
@@ -195,9 +202,10 @@ class Cpu:
             flush_tlb(self.state)
 
     def reset(self) -> None:
-        """RESET."""
+        """RESET; then FNINIT, which a PC's BIOS does at once and SeaBIOS, made for virtual machines, leaves out."""
         models.apply(self.state, self.model)
         reset(self.state)
+        x87.reset(self.state)
 
     def close(self) -> None:
         """Nobody waits for what is still being optimised."""
@@ -228,33 +236,55 @@ class Cpu:
 
     def take(self, vector: int) -> None:
         if self.engine == 'eager':
-            from emu.isa.interrupts import take_interrupt
-            take_interrupt(self.state, vector)
+            interrupts.take_interrupt(self.state, vector)
         else:
             self.c_take_interrupt(self.state.address, vector)
+        if self.state.hit:
+            eager.trap(self.state, self.handle_fault)
+
+    def handle_fault(self, m: State) -> None:
+        """Delivers the exception that State names."""
+        if self.engine == 'eager':
+            interrupts.handle_fault(m)
+        else:
+            self.c_handle_fault(m.address)
 
     def run(self, budget: int) -> int:
         """Runs up to `budget` instructions; how many retired. Ends early at HLT, shutdown, interrupts and what `stop` asks for."""
         m = self.state
-        stepping = self.engine != 'eager' and m.eflags & TF
+        stepping = self.engine != 'eager' and m.eflags & (TF | RF)
         if stepping: budget = 1
         self.slice, m.budget, m.deferred = budget, budget, 0
         if self.engine == 'eager':
             while m.budget > 0:
+                if self.each_block: self.each_block()
                 eager.step(m)
-        elif stepping:
-            self.trace()
+        elif stepping or self.each_block:
+            while m.budget > 0:
+                if self.each_block: self.each_block()
+                self.trace()
         else:
             while why := self.c_run(m.address):
                 if why == 2: self.translate()
                 else: self.warm()
+            if m.hit: eager.trap(m, self.handle_fault)
             if self.finished: self.collect()
         done = budget - m.budget - m.deferred
         m.retired += done
         self.slice = m.budget = m.deferred = 0
+        if m.ferr:
+            m.ferr = 0
+            self.ferr()
         if self.error:
             raise self.error
         return done
+
+    def trace(self) -> None:
+        """One instruction with TF or RF set; else to the end of a block."""
+        m = self.state
+        eager.prepare(m)
+        self.c_step(m.address)
+        eager.conclude(m, self.handle_fault)
 
     # --- translating ------------------------------------------------------------------------------------------------------------
 
@@ -392,17 +422,3 @@ class Cpu:
         return {'lookups': m.counts[dispatch.LOOKUPS], 'hits': m.counts[dispatch.HITS], 'translated_instructions': m.translated,
                 'coverage': m.translated / max(self.retired(), 1), 'translations': len(self.cache.blobs),
                 'bytes': {g.name: g.used for g in (self.cache.nursery, self.cache.tenured)}, **dict(sorted(self.cache.counts.items()))}
-
-    def trace(self) -> None:
-        """One instruction, then the single-step trap (SDM 3B 17.3.1.4)."""
-        m = self.state
-        i = decode_bytes(self.memory.read(self.physical(), 15), m.code32)
-        faults = m.counts[FAULTS]
-        self.c_step(m.address)
-        if m.counts[FAULTS] == faults and i and eager.traps(m, i):
-            eager.single_step(m, lambda m: self.c_handle_fault(m.address))
-
-    def physical(self) -> int:
-        """Where CS:EIP lies in physical memory, as far as the TLB knows; else linear."""
-        p = self.host_address()
-        return p - self.memory.host if p else (self.state.base[CS] + self.state.eip) & 0xffffffff

@@ -102,7 +102,7 @@ class Machine:
                      firmware=firmware.told(options.memory, options.boot, self.hardware), parallel=parallel,
                      sound=self.recorder.on_change if self.recorder else None, ide=[ide.get(n) for n in range(4)],
                      floppies=[diskettes.get(n) for n in range(2)], vga=options.vga, vgabios=vga_bios(options))
-        self.cpu.bus = self.pc.bus
+        self.cpu.bus, self.cpu.ferr = self.pc.bus, self.pc.coprocessor.error
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         self.pc.clock.sooner = self.sooner
         self.power_button = self.pc.pm.power_button
@@ -128,6 +128,9 @@ class Machine:
         """A device pulls RESET: done when the slice has ended."""
         self.resetting = 'hard' if hard or self.entry or self.resetting == 'hard' else 'soft'
         self.cpu.end_slice()
+
+    def ignore_ferr(self) -> None:
+        self.cpu.state.ignne = 1
 
     def power_off(self) -> None:
         """Soft off ends the run; with -no-shutdown the guest sees that it did not happen."""

@@ -25,7 +25,7 @@ STEP = {'optimise': 4}  # one in so many cases: LLVM takes milliseconds for each
 TEXTS = {text: [form for form in FORMS if form.text == text and encodings()[form.name]] for text in sorted({form.text for form in FORMS})}
 REGISTERS = 'eax ecx edx ebx esp ebp esi edi'.split()
 RF = 0x10000
-OPCODE = POINTERS - WINDOW + 18  # in FNSTENV's image: the x87 opcode register, which we leave out
+OPCODE = POINTERS - WINDOW + 18  # in FNSTENV's image: the x87 opcode register, which newer hosts keep for unmasked exceptions only
 STATUS = POINTERS - WINDOW + 4
 UNKEPT = [slice(POINTERS - WINDOW + at, POINTERS - WINDOW + at + size) for at, size in ((16, 2), (20, 4), (24, 2))]  # selectors, data pointer: 0 on newer hosts
 TWO_PLACES = ('CMPS', 'FLDENV', 'FRSTOR', 'FNSTENV', 'FNSAVE')  # which of the pages faults first is the processor's choice

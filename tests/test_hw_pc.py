@@ -33,6 +33,9 @@ class Cpu:
     def set_a20(self, enabled: bool) -> None:
         self.log.append(('a20', enabled))
 
+    def ignore_ferr(self) -> None:
+        self.log.append('ignne')
+
     def power_off(self) -> None:
         self.log.append('off')
 

@@ -27,7 +27,7 @@ def region_of(source: str) -> Region:
             i = decode_bytes(code[eip - AT + sum(d.length for d in block):].ljust(16, b'\x90'), 1)
             assert i
             if i.form.text == 'INT3': break  # has no stencil
-            block.append(Decoded(i.imm, i.disp, i.amask, i.imm2, FORMS.index(i.form), i.len, i.base, i.index, i.scale, i.seg, i.dst, i.src, i.rep, i.lock))
+            block.append(Decoded(i.imm, i.disp, i.amask, i.imm2, i.opcode, FORMS.index(i.form), i.len, i.base, i.index, i.scale, i.seg, i.dst, i.src, i.rep, i.lock))
             if i.form.ends: break
         return Part(eip, block) if block else None
     return region(AT, part)

@@ -155,6 +155,7 @@ def decode(i, p, n, code32):
     i.index = NO_REGISTER
     i.scale = 0
     i.seg = DS
+    i.opcode = 0
     way = OPCODES[opcode] & 7
     leaf = OPCODES[opcode] >> 3
     modrm = 0
@@ -164,7 +165,9 @@ def decode(i, p, n, code32):
         memory = modrm < 0xc0 and way != REGISTER
         if way == GROUP: leaf = leaf + ((modrm >> 2) & 14)
         elif way == REGISTER: leaf = leaf + ((modrm >> 3) & 7)
-        if way == X87: leaf = leaf + (((modrm >> 3) & 7) if memory else 8 + (modrm & 63))
+        if way == X87:
+            leaf = leaf + (((modrm >> 3) & 7) if memory else 8 + (modrm & 63))
+            i.opcode = ((opcode & 7) << 8) | modrm
         elif memory: leaf = leaf + 1
         if memory:
             if wide: at = address32(i, p, at, n, modrm)

@@ -12,6 +12,7 @@ imm      32   immediate, sign- or zero-extended to 32 bits as the table says; a 
 disp     32   displacement, sign-extended to 32 bits (16-bit addresses: masked by amask in the end)
 amask    32   address mask: 0xFFFF or 0xFFFFFFFF
 imm2     16   a second immediate: far pointer's selector, ENTER's level
+opcode   16   x87: the 11 bits that the FPU keeps of it; else 0
 form     16   index into emu.decoder.table.FORMS
 len      8    bytes
 base     8    register of the address's base; 8: none

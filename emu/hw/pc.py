@@ -10,6 +10,7 @@ from emu.hw import ata, floppy
 from emu.hw.acpi import PowerManagement
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
+from emu.hw.coprocessor import Coprocessor
 from emu.hw.dma import Dma
 from emu.hw.fdc import Fdc
 from emu.hw.floppy import Drive
@@ -21,7 +22,7 @@ from emu.hw.pci import Pci
 from emu.hw.pic import Pic
 from emu.hw.piix_ide import PiixIde
 from emu.hw.pit import Pit
-from emu.hw.ports import A20, Port92, PortB, Remembered, ResetControl, add_debug_exit, add_debugcon
+from emu.hw.ports import A20, Port92, PortB, ResetControl, add_debug_exit, add_debugcon
 from emu.hw.rtc import Rtc
 from emu.hw.speaker import Speaker, Wave
 from emu.hw.uart import Uart
@@ -47,6 +48,9 @@ class Processor(Protocol):
 
     def set_a20(self, enabled: bool) -> None:
         """A20M#."""
+
+    def ignore_ferr(self) -> None:
+        """IGNNE#."""
 
     def power_off(self) -> None:
         """The machine switches itself off."""
@@ -82,7 +86,7 @@ class Pc:
         self.rtc = Rtc(bus, clock, self.irq(8), memory.size, rtc_epoch, firmware.boot_order, floppy.cmos(floppies) | ata.cmos(ide))
         self.uarts = {n: Uart(bus, clock, self.com_irq(COM[n][1]), send, COM[n][0]) for n, send in enumerate(serial) if send}
         self.a20 = A20(cpu.set_a20)
-        self.remembered = Remembered(bus)
+        self.coprocessor = Coprocessor(bus, self.irq(13), cpu.ignore_ferr)
         self.dma = Dma(bus, memory)
         self.fdc = Fdc(bus, clock, self.irq(6), self.dma, floppies)
         self.port_b = PortB(bus, clock, self.pit.channels[2])
@@ -125,7 +129,7 @@ class Pc:
     def reset(self) -> None:
         """Every device's RESET; the CPU has its own."""
         devices: list[Resettable] = [self.pit, self.rtc, self.dma, self.fdc, *self.ide, *self.lpts, *self.uarts.values(), self.i8042, self.pci, self.port_b,
-                                     self.port_92, self.reset_control, self.remembered, self.fw_cfg, self.pic]
+                                     self.port_92, self.reset_control, self.coprocessor, self.fw_cfg, self.pic]
         if self.vga: devices.append(self.vga)
         for device in devices: device.reset()
         self.a20.set(True)

@@ -1,7 +1,7 @@
 """The ports of a PC that are no chip of their own: 61h, 80h, 92h, CF9h, a debug console and a debug exit.
 
 61h, 92h and CF9h are as in PIIX and its contemporaries (Intel 82371SB data sheet, "NMI Status and Control", "Reset Control"). The debug console is Bochs's port
-E9h, the debug exit QEMU's isa-debug-exit. F0h and F1h, the coprocessor's busy latch, are only remembered.
+E9h, the debug exit QEMU's isa-debug-exit.
 """
 from typing import Callable
 
@@ -87,28 +87,6 @@ class ResetControl:
     def reset(self) -> None:
         """Power-on."""
         self.value = 0
-
-
-class Remembered:
-    """Registers that keep what is written."""
-
-    RANGES = ((0xf0, 2),)
-
-    def __init__(self, bus: Bus):
-        self.values = bytearray(256)
-        for first, count in self.RANGES: bus.add_ports(first, count, self.read, self.write)
-
-    def read(self, port: int, w: int) -> int:
-        """What was written last."""
-        return self.values[port]
-
-    def write(self, port: int, w: int, v: int) -> None:
-        """Remembers."""
-        self.values[port] = v
-
-    def reset(self) -> None:
-        """All zero."""
-        self.values[:] = bytes(256)
 
 
 def add_debugcon(bus: Bus, port: int, write: Callable[[bytes], object]) -> None:

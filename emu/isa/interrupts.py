@@ -2,11 +2,12 @@
 
 SDM 3A chapter 6 (6.12 delivery, 6.13 error codes, 6.15 double fault), 20.1.4 real mode, 20.3 virtual-8086 mode; SDM 2 INT n and IRET.
 At entry to a delivery `m.eip` is what is pushed: the faulting instruction's own address, or the next one after INT n. Left out: VME's
-redirection, blocking of NMI until IRET, instruction breakpoints (so RF is pushed for faults but never kept).
+redirection, blocking of NMI until IRET.
 """
+from emu.isa.debug import SINGLE_STEP, resumable
 from emu.isa.flags import AC, IF, NT, RF, TF, VM, eflags_image, overflow
-from emu.isa.language import DB, DF, GP, NP, TS, Fault, attempt, outlined
-from emu.isa.operands import drop, one_more, push, set_esp, stop, top
+from emu.isa.language import DB, DF, FERR, GP, NP, TS, Fault, attempt, log_interrupt, outlined
+from emu.isa.operands import drop, push, set_esp, top
 from emu.isa.privilege import changeable, iopl, look_up, set_flags
 from emu.isa.segments import (
     CODE,
@@ -26,7 +27,8 @@ from emu.isa.segments import (
     type_of,
     update_mode,
 )
-from emu.isa.state import CS, DS, ES, FS, GS, SS, TR
+from emu.isa.slices import one_more, stop
+from emu.isa.state import CS, DS, ES, FS, GS, LOG_INTERRUPTS, SS, TR
 from emu.isa.tasks import ALL_FLAGS, CALL, RETURN, WIDE, field16, inner_sp, inner_ss, switch_task
 from emu.isa.transfers import enter_real, gate_offset, gate_selector, push_on, return_to, stack_item
 from emu.mem.access import read, store
@@ -44,6 +46,8 @@ PAGE_FAULT = 0x4000  # vector 14 is a class of its own
 def deliver(m, vector, code, kind, length):
     """Enters the handler of a vector; `length` is what the engine takes off EIP when this raises."""
     m.external = kind != SOFTWARE
+    m.hit = 0 if kind == EXCEPTION else m.hit & ~SINGLE_STEP  # a fault undoes what its instruction met; INT n has no single-step trap
+    if m.logging & LOG_INTERRUPTS: log_interrupt(m, vector, code, kind)
     if m.cr0 & 1: deliver_protected(m, vector, code, kind, length)
     else: deliver_real(m, vector)
     m.external = 0
@@ -57,7 +61,7 @@ def deliver_real(m, vector):
     store(m, SS, (m.reg[4] - 4) & m.stack_mask, 16, m.selector[CS])
     store(m, SS, (m.reg[4] - 6) & m.stack_mask, 16, m.eip)
     set_esp(m, m.reg[4] - 6)
-    m.eflags = m.eflags & ~(IF | TF | AC)
+    m.eflags = m.eflags & ~(IF | TF | AC | RF)
     enter_real(m, target >> 16, target & 0xffff)
 
 
@@ -76,13 +80,14 @@ def deliver_protected(m, vector, code, kind, length):
     if present(gate) == 0: raise Fault(NP, gate_code(m, vector))
     with_code = kind == EXCEPTION and (WITH_CODE >> (vector & 31)) & 1
     if door == TASK_GATE:
+        m.eflags = m.eflags | (pushed_flags(m, vector, kind) & RF)
         switch_task(m, gate_selector(gate), CALL, length)
         if with_code: push_code(m, code)
     else: through_gate(m, gate, with_code, code, pushed_flags(m, vector, kind))
 
 
 def pushed_flags(m, vector, kind):
-    """EFLAGS for the stack: RF is set for faults, so that the instruction's breakpoint does not strike again (SDM 3B 17.3.1.1)."""
+    """EFLAGS to save: RF is set for faults, so that the instruction's breakpoint does not strike again (SDM 3B 17.3.1.1); #DB says itself."""
     flags = eflags_image(m)
     if kind == EXCEPTION and vector != DB and vector != DF: flags = flags | RF
     return flags
@@ -136,7 +141,7 @@ def through_gate(m, gate, with_code, code, flags):
         set_null(m, ES, 0)
     if inner: set_segment(m, SS, ss, stack)
     m.reg[4] = sp
-    m.eflags = m.eflags & ~(TF | NT | VM)
+    m.eflags = m.eflags & ~(TF | NT | VM | RF)
     if type_of(gate) & 1 == 0: m.eflags = m.eflags & ~IF
     set_code(m, selector, d, cpl)
     m.eip = gate_offset(gate)
@@ -150,9 +155,20 @@ def pack(m, n):
     return (limit & 0xffff) | ((limit & 0xf0000) << 32) | ((m.base[n] & 0xffffff) << 16) | ((m.base[n] >> 24) << 56) | ((m.access[n] & 0xf0ff) << 40)
 
 
+def freeze(m):
+    """FERR# goes active: the x87 instruction waits for an interrupt, and is executed after that (SDM 1, D.2.1.2)."""
+    m.ferr = 1
+    m.halted = 1
+    m.hit = 0
+    stop(m)
+
+
 @outlined
 def handle_fault(m):
     """Delivers m.fault_vector; a fault on the way may make a double fault of it, and that a shutdown (SDM 3A 6.15, table 6-5)."""
+    if m.fault_vector == FERR:
+        freeze(m)
+        return
     vector = m.fault_vector
     code = m.fault_code
     m.counts[0] = m.counts[0] + 1
@@ -212,7 +228,7 @@ def interrupt_return(m, wide, length):
         eip = stack_item(m, 0, wide)
         selector = stack_item(m, 2 << wide, wide) & 0xffff
         flags = stack_item(m, 4 << wide, wide)
-        which = changeable(m) & (0xffffffff if wide else 0xffff)
+        which = (changeable(m) | resumable(m)) & (0xffffffff if wide else 0xffff)
         if m.protected == 0:
             if eip > m.limit[CS]: raise Fault(GP, 0)
             set_esp(m, m.reg[4] + (6 << wide))
@@ -239,7 +255,7 @@ def return_to_v86(m, selector, eip, flags):
     ds = stack_item(m, 24, 1) & 0xffff
     fs = stack_item(m, 28, 1) & 0xffff
     gs = stack_item(m, 32, 1) & 0xffff
-    set_flags(m, flags, ALL_FLAGS)
+    set_flags(m, flags, ALL_FLAGS | resumable(m))
     m.cpl = 3
     set_real(m, CS, selector)
     set_real(m, SS, ss)
@@ -268,7 +284,7 @@ def STI(m, i):
 
 def PUSHF(m, i):
     if m.vm86 and iopl(m) < 3: raise Fault(GP, 0)
-    push(m, i.w, eflags_image(m) & ~VM)
+    push(m, i.w, eflags_image(m) & ~(VM | RF))
 
 
 def POPF(m, i):

@@ -9,6 +9,7 @@ from typing import Any, Callable, TypeVar
 
 DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC = 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18
 
+FERR = 32  # no vector: `raise Fault(FERR)` has the processor wait for the interrupt that its FERR# pin leads to
 
 Text = TypeVar('Text', bound=Callable[..., Any])
 
@@ -150,6 +151,16 @@ def code_written(m: Any, physical: int) -> None:
 def timestamp(m: Any) -> int:
     """The time stamp counter."""
     return m.bus.timestamp()
+
+
+def log_interrupt(m: Any, vector: int, code: int, kind: int) -> None:
+    """Tells the log of a delivery (emu/log.py)."""
+    m.bus.log_interrupt(vector, code, kind)
+
+
+def log_code(m: Any, p: int, n: int) -> None:
+    """Tells the log of the n bytes of an instruction at host address p, which was decoded at CS:EIP."""
+    m.bus.log_code(p, n)
 
 
 def attempt(m: Any, text: Callable[..., Any], *arguments: int) -> int:

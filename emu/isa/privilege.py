@@ -3,11 +3,12 @@
 SDM 3A 5.9 (privileged instructions), SDM 1 19.5 (I/O protection), SDM 2 POPF and IRET. In real mode CPL is 0, in virtual-8086 mode 3.
 Left out: VME and PVI, so VIF and VIP are never set.
 """
-from emu.isa.flags import AC, DF, ID, IF, IOPL, NT, TF, set_arithmetic_flags
+from emu.isa.flags import AC, DF, ID, IF, IOPL, NT, RF, TF, set_arithmetic_flags
 from emu.isa.language import GP, UD, Fault, mask, outlined
-from emu.isa.operands import stop
+from emu.isa.slices import stop
 from emu.isa.state import TR
 from emu.mem.access import read
+from emu.mem.paging import flush_tlb
 
 AVAILABLE_TSS, BUSY = 0x89, 2  # access of a present 32-bit TSS, and its busy bit
 IO_MAP = 0x66  # the TSS's field that says where its bitmap begins
@@ -52,11 +53,12 @@ def changeable(m):
 
 
 def set_flags(m, image, which):
-    """The arithmetic flags and those of `which` from an EFLAGS image."""
+    """The arithmetic flags and those of `which` from an EFLAGS image. AC decides what the user's TLB may hold (emu/isa/debug.py)."""
+    if (m.eflags ^ image) & which & AC: flush_tlb(m)
     m.eflags = (m.eflags & ~which) | (image & which)
     set_arithmetic_flags(m, image)
 
 
 def look_up(m):
-    """After TF or IF may have been set: ends the slice if there is a trap or an interrupt to take."""
-    if m.eflags & TF or (m.irq and m.eflags & IF): stop(m)
+    """After TF, RF or IF may have been set: ends the slice if there is a trap or an interrupt to take."""
+    if m.eflags & (TF | RF) or (m.irq and m.eflags & IF): stop(m)

@@ -7,8 +7,9 @@ in protected mode stay ("unreal mode").
 from emu.isa.flags import VM, ZF, arithmetic_flags, set_arithmetic_flags
 from emu.isa.language import GP, NP, UD, Fault, outlined
 from emu.isa.language import SS as STACK_FAULT
-from emu.isa.operands import address, drop, dst, one_more, push, put_reg, set_dst, src, top
+from emu.isa.operands import address, drop, dst, push, put_reg, set_dst, src, top
 from emu.isa.privilege import protected_only, supervisor
+from emu.isa.slices import one_more
 from emu.isa.state import CS, DS, ES, GS, LDTR, SS, TR
 from emu.mem.access import load, read, store, write
 
@@ -174,6 +175,12 @@ def update_mode(m):
 
 # --- loads and stores of segment registers ---------------------------------------------------------------------------------------------
 
+def shadow(m):
+    """After SS no interrupt and no debug trap is taken before the next instruction is done (SDM 3A 6.8.3)."""
+    m.shadow = 1
+    one_more(m)
+
+
 def MOV_FROM_SEG(m, i):
     if i.src > GS: raise Fault(UD)
     set_dst(m, i, i.w, m.selector[i.src])
@@ -182,7 +189,7 @@ def MOV_FROM_SEG(m, i):
 def MOV_TO_SEG(m, i):
     if i.dst == CS or i.dst > GS: raise Fault(UD)
     load_segment(m, i.dst, src(m, i, 16))
-    if i.dst == SS: one_more(m)
+    if i.dst == SS: shadow(m)
 
 
 def PUSH_SEG(m, i):
@@ -195,7 +202,7 @@ def POP_SEG(m, i):
     load_segment(m, i.dst, selector)
     if i.dst == SS:  # ESP moves as wide as the old stack was
         m.reg[4] = (m.reg[4] & ~mask_before) | ((m.reg[4] + (i.w >> 3)) & mask_before)
-        one_more(m)
+        shadow(m)
     else: drop(m, i.w, 1)
 
 

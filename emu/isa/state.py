@@ -44,8 +44,13 @@ fault_code      32  1
 external        32  1   1 while an external event is delivered: the EXT bit of error codes
 halted          32  1   1 after HLT, until an interrupt
 shutdown        32  1   1 after a triple fault
+hit             32  1   debug conditions that the instruction met, as bits of DR6 (emu/isa/debug.py)
+resume          32  1   not 0: RF was set when the instruction began
+shadow          32  1   set by MOV SS and POP SS
 irq             32  1   the interrupt controller's INTR line
 nmi             32  1   a non-maskable interrupt waits
+ferr            32  1   the FERR# pin went active; the machine has not seen it yet
+ignne           32  1   the IGNNE# pin
 a20             32  1   mask of physical addresses: 0xFFFFFFFF or 0xFFEFFFFF
 page_map        64  1   host address of 2**20 64-bit words, one a physical page: host address of the page + PAGE_* bits, or 0: a device's
 code_map        64  1   host address of 2**20 64-bit words, one a physical page: bit n: code was decoded in its n-th 64 bytes
@@ -82,7 +87,10 @@ call_mmio_read  64  1
 call_mmio_write 64  1
 call_code_written 64 1
 call_timestamp  64  1
+call_log_interrupt 64 1
+call_log_code   64  1
 call_x87        64  1
+logging         32  1   LOG_* bits: what is logged
 reason          32  1   how a translation left: 0: look the next block up; 1: interpret to the end of this one; 2: optimise it
 threshold       32  1   executions after which a block is asked for; 0: never
 wanted          64  1   host address of a block that became hot
@@ -104,6 +112,7 @@ countdown       32  65536  executions until a translation is worth optimising
 """
 
 COUNTERS = 1 << 16  # countdowns of translations, 32 bits each, behind the TLB: within reach of a displacement
+LOG_CODE, LOG_INTERRUPTS = 1, 2  # bits of logging: each decoded instruction, each delivery of an interrupt or exception
 PAGE_READ, PAGE_WRITE = 1, 2  # bits of a page_map word: directly readable (RAM, ROM), directly writable (RAM)
 TLB_BASE = 4096
 COUNTERS_BASE = TLB_BASE + 2 * TLB_ENTRIES * 16

@@ -2,8 +2,9 @@
 
 With REP, an execution moves one run of elements, then sets EIP back to the instruction if the count is not used up: so interrupts are taken between runs and
 each run counts as an instruction. A run ends at the nearer end of a page, source's or destination's, and where a 16-bit offset wraps; backwards it has up to
-64 elements, one with TF set. That depends on registers alone. The registers follow after each element, or after the run where nothing in it can fault.
+64 elements, one with TF set or breakpoints enabled. That depends on registers alone. The registers follow after each element, or after the run where nothing in it can fault.
 """
+from emu.isa.debug import armed, observe_port, repeat
 from emu.isa.flags import DF, TF, flags_arithmetic, zero
 from emu.isa.language import host_copy, host_fill, outlined, port_in, port_in_block, port_out, port_out_block
 from emu.isa.operands import get_reg, put_reg
@@ -74,13 +75,16 @@ def take_in(m, amask, w):
     a = linear(m, ES, at(m, DI, amask), w >> 3, WRITE)
     translate(m, a, m.user, 1)
     translate(m, (a + (w >> 3) - 1) & 0xfffff000, m.user, 1)
+    observe_port(m, port(m), w)
     store(m, ES, at(m, DI, amask), w, port_in(m, port(m), w))
     add(m, DI, amask, step(m, w))
 
 
 @outlined
 def put_out(m, seg, amask, w):
-    port_out(m, port(m), w, load(m, seg, at(m, SI, amask), w))
+    v = load(m, seg, at(m, SI, amask), w)
+    observe_port(m, port(m), w)
+    port_out(m, port(m), w, v)
     add(m, SI, amask, step(m, w))
 
 
@@ -97,7 +101,7 @@ def length(m, amask, w, space):
     """The elements of a run, out of the count and the room for it."""
     n = space >> (w >> 4)
     if m.eflags & DF: n = BACKWARDS
-    if n == 0 or m.eflags & TF: n = 1
+    if n == 0 or m.eflags & TF or armed(m): n = 1
     return n if n < at(m, CX, amask) else at(m, CX, amask)
 
 
@@ -219,6 +223,7 @@ def take_in_run(m, amask, w):
     n = length(m, amask, w, room(m, ES, amask, DI))
     q = writable(m, amask, n * (w >> 3))
     if q:
+        observe_port(m, port(m), w)
         port_in_block(m, port(m), w, q, n)
         add(m, DI, amask, n * (w >> 3))
         add(m, CX, amask, -n)
@@ -235,6 +240,7 @@ def put_out_run(m, seg, amask, w):
     n = length(m, amask, w, room(m, seg, amask, SI))
     p = readable(m, seg, amask, SI, n * (w >> 3))
     if p:
+        observe_port(m, port(m), w)
         port_out_block(m, port(m), w, p, n)
         add(m, SI, amask, n * (w >> 3))
         add(m, CX, amask, -n)
@@ -250,7 +256,9 @@ def put_out_run(m, seg, amask, w):
 
 def again(m, i, more):
     """The instruction is executed once more if there is more to do."""
-    if more: m.eip = m.eip - i.len
+    if more:
+        m.eip = m.eip - i.len
+        repeat(m)
 
 
 def MOVS(m, i):

@@ -1,19 +1,21 @@
 """System instructions: control and debug registers, CPUID, MSRs, SYSENTER, HLT (SDM 3A chapters 2 and 9.4; SDM 2; SDM 4 for MSRs).
 
-Left out: breakpoints (debug registers hold their values, but nothing is compared with them), caches, counting performance counters, SMM.
+Left out: caches, counting performance counters, SMM. What breakpoints do: emu/isa/debug.py.
 MSRs that only need to be remembered are listed in REMEMBERED; any other number raises #GP(0), as on hardware.
 """
-from emu.isa.flags import IF, VM
+from emu.isa.debug import AM, DE, armed
+from emu.isa.flags import IF, RF, VM
 from emu.isa.language import DB, GP, UD, Fault, mask, outlined, timestamp
-from emu.isa.operands import address, put_reg, set_dst, src, stop
+from emu.isa.operands import address, put_reg, set_dst, src
 from emu.isa.privilege import supervisor
 from emu.isa.segments import TASK_SWITCHED, set_reach, update_mode
+from emu.isa.slices import stop
 from emu.isa.state import CS, SS
 from emu.mem.paging import PAE, PG, WP, flush_page, flush_tlb, load_cr3, load_pdptes
 
 PE, ET, NW, CD = 1, 0x10, 0x20000000, 0x40000000  # of CR0
 CR0_BITS = 0xe005003f
-TSD, DE, PCE = 4, 8, 0x100  # of CR4
+TSD, PCE = 4, 0x100  # of CR4
 CR4_FEATURES = (31, 31, 4, 2, 3, 6, 31, 13)  # for bits 0 to 7 of CR4 the feature bit of CPUID that allows it; 31: none does
 GD, BD = 0x2000, 0x2000  # DR7's general detect, and DR6's bit for it
 DR6_ONES, DR6_BITS = 0xffff0ff0, 0xe00f
@@ -55,7 +57,7 @@ def set_cr0(m, v):
     if v & PG and m.cr4 & PAE and (v ^ m.cr0) & (PG | CD | NW): load_pdptes(m, m.cr3)
     changed = v ^ m.cr0
     m.cr0 = v
-    if changed & (PG | WP | PE): flush_tlb(m)
+    if changed & (PG | WP | PE | AM): flush_tlb(m)
     update_mode(m)
 
 
@@ -102,6 +104,7 @@ def debug_register(m, n):
     if m.dr[7] & GD:
         m.dr[6] = m.dr[6] | BD
         m.dr[7] = m.dr[7] & ~GD
+        m.eflags = m.eflags | RF  # this #DB is a fault
         raise Fault(DB)
     if n & 6 == 4: return n + 2
     return n
@@ -118,6 +121,7 @@ def set_dr(m, n, v):
     if n == 6: v = (v & DR6_BITS) | DR6_ONES
     if n == 7: v = (v & DR7_BITS) | DR7_ONES
     m.dr[n] = v
+    if armed(m): flush_tlb(m)
     stop(m)
 
 

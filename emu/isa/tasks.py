@@ -1,11 +1,12 @@
 """Hardware task switches by far JMP, CALL, interrupt and IRET, between 16- and 32-bit TSSes (SDM 3A, chapter 7).
 
 What can fault in the old task is done first: both TSSes and descriptors are checked and translated before anything is written. Faults
-of loading the new task's segments belong to the new task: they are raised with its EIP. Left out: the T bit's debug trap.
+of loading the new task's segments belong to the new task: they are raised with its EIP.
 """
+from emu.isa.debug import SWITCH, resumable
 from emu.isa.flags import NT, VM, eflags_image
 from emu.isa.language import GP, NP, TS, Fault, attempt, outlined
-from emu.isa.operands import put_reg, stop
+from emu.isa.operands import put_reg
 from emu.isa.privilege import IO_MAP, set_flags
 from emu.isa.segments import (
     BUSY,
@@ -29,16 +30,17 @@ from emu.isa.segments import (
     type_of,
     update_mode,
 )
+from emu.isa.slices import stop
 from emu.isa.state import CS, DS, ES, FS, GS, LDTR, SS, TR
 from emu.mem.access import read, write
 from emu.mem.paging import load_cr3, translate
 
 JUMP, CALL, RETURN = 0, 1, 2  # why tasks switch: an interrupt is a CALL, IRET a RETURN
 WIDE = 8  # of a TSS's access and type: 32 bits
-CR3, EIP32, EFLAGS32, REG32, SEG32, LDT32 = 0x1c, 0x20, 0x24, 0x28, 0x48, 0x60  # SDM 3A, figure 7-2
+CR3, EIP32, EFLAGS32, REG32, SEG32, LDT32, T32 = 0x1c, 0x20, 0x24, 0x28, 0x48, 0x60, 0x64  # SDM 3A, figure 7-2
 SP16, IP16, FLAGS16, REG16, SEG16, LDT16 = 2, 0xe, 0x10, 0x12, 0x22, 0x2a  # figure 7-10
 LOCAL_BREAKPOINTS = 0x155  # DR7's L0 to L3 and LE
-ALL_FLAGS = 0x267700  # TF IF DF IOPL NT VM AC ID; not RF: there are no instruction breakpoints that it could hold off
+ALL_FLAGS = 0x267700  # TF IF DF IOPL NT VM AC ID; RF: emu/isa/debug.py
 
 
 def field32(m, n):
@@ -98,6 +100,7 @@ def switch_task(m, selector, why, length):
     cr3 = m.cr3
     if m.access[TR] & WIDE:
         cr3 = field32(m, CR3)
+        if field16(m, T32) & 1: m.hit = m.hit | SWITCH  # a trap before the new task's first instruction (SDM 3B 17.3.1.5)
         load32(m)
     else: load16(m)
     if why == CALL: m.eflags = m.eflags | NT
@@ -164,7 +167,7 @@ def save16(m, why):
 @outlined
 def load32(m):
     """The new task's registers; segments get their selectors only."""
-    set_flags(m, field32(m, EFLAGS32), ALL_FLAGS)
+    set_flags(m, field32(m, EFLAGS32), ALL_FLAGS | resumable(m))
     m.eip = field32(m, EIP32)
     n = 0
     while n < 8:

@@ -2,12 +2,12 @@
 
 A register's number n is that of its slot, 0 to 7; slot 8 holds what is on the way to or from memory. A primitive gives the exceptions it raised;
 `finish` puts them into the status word and says whether the instruction goes on to pop or push: not after an unmasked IE, DE or ZE, when it stores nothing.
-An unmasked exception is delivered as #MF by the next waiting instruction where CR0.NE is set; without it only ES shows it: there is no FERR# line here.
-Left out: the opcode register stays as FLDENV and FNINIT leave it. Condition codes that manuals leave undefined are as on an AMD processor.
+An unmasked exception is delivered by the next waiting instruction: as #MF where CR0.NE is set, else through FERR# (emu/hw/coprocessor.py).
+Condition codes that manuals leave undefined are as on an AMD processor.
 """
 # isort: off
 from emu.isa.flags import condition, set_arithmetic_flags
-from emu.isa.language import MF, NM, Fault, highest, mask, outlined, signed
+from emu.isa.language import FERR, MF, NM, Fault, highest, mask, outlined, signed
 from emu.isa.operands import address
 from emu.isa.state import CS
 from emu.isa.x87_exact import (
@@ -19,6 +19,7 @@ from emu.mem.access import READ, WRITE, linear, load, read, store, write
 from emu.mem.paging import translate
 # isort: on
 
+NE = 0x20  # of CR0
 IE, OE, UE = 1, 8, 16
 SF, ES, BUSY = 0x40, 0x80, 0x8000
 C0, C1, C2, C3 = 0x100, 0x200, 0x400, 0x4000
@@ -41,12 +42,20 @@ def available(m):
 def wait(m):
     """What a waiting instruction begins with."""
     available(m)
-    if (m.fpu_status & ES) and (m.cr0 & 0x20): raise Fault(MF, 0)
+    if m.fpu_status & ES: unmasked(m)
+
+
+@outlined
+def unmasked(m):
+    """An unmasked exception waits (SDM 1, 8.7): #MF; or FERR# goes active, unless IGNNE# says to go on."""
+    if m.cr0 & NE: raise Fault(MF, 0)
+    if m.ignne == 0: raise Fault(FERR, 0)
 
 
 def pointers(m, i):
-    """The last instruction's address (SDM 1, 8.1.8)."""
+    """The last instruction's address (SDM 1, 8.1.8) and opcode (8.1.9)."""
     m.fpu_ip = m.eip - i.len
+    m.fpu_opcode = i.opcode
     m.fpu_cs = m.selector[CS]
 
 
@@ -73,9 +82,11 @@ def operand(m, i, w):
 
 
 def summary(m):
-    """ES and B follow from the flags and masks (SDM 1, 8.1.3.3)."""
+    """ES and B follow from the flags and masks (SDM 1, 8.1.3.3); without them FERR# is inactive, and the PC takes IGNNE# back (D.2.1.2)."""
     if m.fpu_status & ~m.fpu_control & 0x3f: m.fpu_status = m.fpu_status | (ES | BUSY)
-    else: m.fpu_status = m.fpu_status & ~(ES | BUSY)
+    else:
+        m.fpu_status = m.fpu_status & ~(ES | BUSY)
+        m.ignne = 0
 
 
 def finish(m, s):
@@ -783,7 +794,7 @@ def FXAM(m, i):
 
 def WAIT(m, i):
     if (m.cr0 & 10) == 10: raise Fault(NM, 0)  # MP and TS
-    if (m.fpu_status & ES) and (m.cr0 & 0x20): raise Fault(MF, 0)
+    if m.fpu_status & ES: unmasked(m)
 
 
 def status_word(m):
@@ -805,6 +816,7 @@ def reset(m):
     """FNINIT (SDM 1, table 9-1)."""
     m.fpu_control = 0x37f
     m.fpu_status = 0
+    m.ignne = 0
     m.fpu_top = 0
     m.fpu_empty = 0xff
     m.fpu_ip = 0
@@ -822,6 +834,7 @@ def FNINIT(m, i):
 def FNCLEX(m, i):
     available(m)
     m.fpu_status = m.fpu_status & (CODES | C1)
+    m.ignne = 0
 
 
 def FNSTCW(m, i):
@@ -956,10 +969,13 @@ def FRSTOR(m, i):
 
 @outlined
 def store_registers(m, p):
-    """ST(0) to ST(7), 10 bytes each."""
+    """ST(0) to ST(7), 10 bytes each, as words: nothing here need be aligned to more (SDM 3A 6.15, #AC)."""
     n = 0
     while n < 8:
-        put_word(m, p, 0, 64, m.fpu_mantissa[st(m, n)])
+        k = 0
+        while k < 4:
+            put_word(m, p, k, 16, m.fpu_mantissa[st(m, n)] >> (k << 4))
+            k = k + 1
         put_word(m, p, 4, 16, m.fpu_exponent[st(m, n)])
         p = (p + 10) & 0xffffffff
         n = n + 1
@@ -969,7 +985,12 @@ def store_registers(m, p):
 def load_registers(m, p):
     n = 0
     while n < 8:
-        m.fpu_mantissa[st(m, n)] = get_word(m, p, 0, 64)
+        mantissa = 0
+        k = 0
+        while k < 4:
+            mantissa = mantissa | (get_word(m, p, k, 16) << (k << 4))
+            k = k + 1
+        m.fpu_mantissa[st(m, n)] = mantissa
         m.fpu_exponent[st(m, n)] = get_word(m, p, 4, 16)
         p = (p + 10) & 0xffffffff
         n = n + 1

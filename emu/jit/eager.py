@@ -1,22 +1,21 @@
 """The eager engine: each instruction is decoded anew and its text runs as it stands, on Python integers. For tests and debugging.
 
 It defines what the other engines must do at an instruction's boundaries: fetch (SDM 3A 5.3, 4.7), one off the budget, the text, the delivery of a fault
-from the instruction's first byte, the single-step trap (SDM 3B 17.3.1.4).
+from the instruction's first byte, debug traps (SDM 3B 17.3.1).
 """
 import ctypes
 from typing import Callable
 
 from emu.decoder.decode import Instruction, decode_bytes
-from emu.isa.flags import TF
+from emu.isa.debug import SINGLE_STEP, observe_fetch
+from emu.isa.flags import RF, TF
 from emu.isa.interrupts import handle_fault
-from emu.isa.language import DB, GP, Fault, host_load
-from emu.isa.state import CS, PAGE_READ, SS, State
+from emu.isa.language import DB, GP, Fault, host_load, log_code
+from emu.isa.state import CS, LOG_CODE, PAGE_READ, State
 from emu.isa.texts import TEXTS
 from emu.mem.paging import translate
 
 LONGEST = 16  # a byte more than allowed, so that the decoder sees too long ones
-INTERRUPTS = ('INT', 'INT1', 'INT3', 'INTO')  # those that clear TF on their way hold no trap behind
-SINGLE_STEP = 1 << 14  # DR6.BS
 
 
 def code_bytes(m: State, a: int, n: int) -> bytes:
@@ -28,8 +27,9 @@ def code_bytes(m: State, a: int, n: int) -> bytes:
 
 def fetch(m: State) -> Instruction:
     """The instruction at CS:EIP. The next page is touched only by an instruction that goes on there."""
+    a = (m.base[CS] + m.eip) & 0xffffffff
+    observe_fetch(m, a)
     if m.eip > m.limit[CS]: raise Fault(GP, 0)
-    a = m.base[CS] + m.eip
     room = 4096 - (a & 4095)
     data = code_bytes(m, a, min(room, LONGEST))
     i = decode_bytes(data, m.code32)
@@ -38,14 +38,18 @@ def fetch(m: State) -> Instruction:
         i = decode_bytes(data, m.code32)
     assert i
     if m.eip + i.len - 1 > m.limit[CS]: raise Fault(GP, 0)
+    if m.logging & LOG_CODE:
+        buffer = ctypes.create_string_buffer(data)
+        log_code(m, ctypes.addressof(buffer), i.len)
     return i
 
 
 def step(m: State) -> None:
-    """Executes one instruction, or delivers the exception that it raises."""
-    start, traced = m.eip, m.eflags & TF
+    """Executes one instruction, or delivers the exception that it raises, and the debug trap after it."""
+    start = m.eip
     m.budget -= 1
     i = None
+    prepare(m)
     try:
         i = fetch(m)
         m.eip = (start + i.len) & 0xffffffff
@@ -54,25 +58,30 @@ def step(m: State) -> None:
         m.eip = (m.eip - i.len) & 0xffffffff if i else start  # a task switch has put another EIP there
         m.fault_vector, m.fault_code = fault.vector, fault.code
         handle_fault(m)
-    else:
-        if traced and traps(m, i): single_step(m, handle_fault)
+    conclude(m, handle_fault)
 
 
-def traps(m: State, i: Instruction) -> bool:
-    """Whether an instruction that began with TF set, and is done, is followed by the trap."""
-    return not loads_stack(i) and bool(m.eflags & TF or i.form.text not in INTERRUPTS)
+def prepare(m: State) -> None:
+    """Before an instruction: RF holds its breakpoint off and is cleared (SDM 3B 17.3.1.1), TF asks for a trap after it (17.3.1.4)."""
+    m.shadow = 0
+    m.resume = m.eflags & RF
+    m.eflags &= ~RF
+    if m.eflags & TF: m.hit |= SINGLE_STEP
 
 
-def single_step(m: State, deliver: Callable[[State], object]) -> None:
-    """The single-step trap."""
-    m.dr[6] |= SINGLE_STEP
-    m.fault_vector, m.fault_code = DB, 0
+def conclude(m: State, deliver: Callable[[State], object]) -> None:
+    """After it: what it met becomes a debug trap; MOV SS and POP SS hold it off until after the next instruction (SDM 3A 6.8.3)."""
+    m.resume = 0
+    if m.shadow: m.hit &= ~SINGLE_STEP
+    elif m.hit: trap(m, deliver)
+
+
+def trap(m: State, deliver: Callable[[State], object]) -> None:
+    """#DB for the conditions that were met."""
+    m.dr[6] |= m.hit
+    m.fault_vector, m.fault_code, m.halted = DB, 0, 0
     deliver(m)
-
-
-def loads_stack(i: Instruction) -> bool:
-    """MOV SS and POP SS hold the trap off until after the next instruction (SDM 3A 6.8.3)."""
-    return i.form.text in ('MOV_TO_SEG', 'POP_SEG') and i.dst == SS
+    m.hit = 0
 
 
 def run(m: State, count: int) -> None:

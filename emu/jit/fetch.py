@@ -6,8 +6,9 @@ Bytes that are decoded are marked in the code map, so that a store to them empti
 from emu.decoder import record
 from emu.decoder.decode import decode
 from emu.decoder.table import FORMS
-from emu.isa.language import GP, UD, Fault, host_copy, host_load, host_store, outlined
-from emu.isa.state import CS, PAGE_READ
+from emu.isa.debug import observe_fetch
+from emu.isa.language import GP, UD, Fault, host_copy, host_load, host_store, log_code, outlined
+from emu.isa.state import CS, LOG_CODE, PAGE_READ
 from emu.mem.paging import mark_code, translate
 
 RECORD_BITS = 16
@@ -57,8 +58,9 @@ def decode_block(m, r, p, room, count):
 @outlined
 def fetch(m):
     """Decodes the instruction at CS:EIP; its record's host address (SDM 3A 5.3 for the limit)."""
-    if m.eip > m.limit[CS]: raise Fault(GP, 0)
     a = (m.base[CS] + m.eip) & 0xffffffff
+    observe_fetch(m, a)
+    if m.eip > m.limit[CS]: raise Fault(GP, 0)
     physical = translate(m, a, m.user, 0)
     page = host_load(m.page_map + ((physical >> 12) << 3), 64)
     if page & PAGE_READ == 0: raise Fault(UD, 0)  # device memory reads as FF FF, an invalid opcode
@@ -79,6 +81,7 @@ def fetch(m):
     if m.eip + length - 1 > m.limit[CS]:
         host_store(r, 64, -1)
         raise Fault(GP, 0)
+    if m.logging & LOG_CODE: log_code(m, p if key != -1 else m.fetch_pointer, length)
     host_store(r, 64, key)
     host_store(r + HANDLER, 64, host_load(m.handlers + (form_of(r) << 3), 64))
     return r

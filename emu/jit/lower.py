@@ -19,7 +19,8 @@ BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mu
           ast.BitOr: ('or', operator.or_), ast.BitXor: ('xor', operator.xor), ast.LShift: ('shl', operator.lshift), ast.RShift: ('ashr', operator.rshift)}
 COMPARE = {ast.Eq: ('eq', operator.eq), ast.NotEq: ('ne', operator.ne), ast.Lt: ('slt', operator.lt), ast.LtE: ('sle', operator.le),
            ast.Gt: ('sgt', operator.gt), ast.GtE: ('sge', operator.ge)}
-CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'code_written': 2, 'timestamp': 1}
+CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'code_written': 2, 'timestamp': 1,
+             'log_interrupt': 4, 'log_code': 3}
 
 
 class Word(str):

@@ -33,6 +33,7 @@ class Decoded(NamedTuple):
     disp: int
     amask: int
     imm2: int
+    opcode: int
     form: int
     length: int
     base: int
@@ -45,7 +46,7 @@ class Decoded(NamedTuple):
     lock: int
 
 
-RECORD = struct.Struct(f'<{record.FIELDS["imm"].offset}xIIIHHBBBBBBBBB{record.SIZE - record.FIELDS["lock"].offset - 1}x')
+RECORD = struct.Struct(f'<{record.FIELDS["imm"].offset}xIIIHHHBBBBBBBBB{record.SIZE - record.FIELDS["lock"].offset - 1}x')
 
 
 class Piece(NamedTuple):

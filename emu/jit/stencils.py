@@ -21,7 +21,7 @@ from emu.jit.lower import HEAD, Lower, Machine, Program, Record, Slot, Value, Wo
 from emu.mem.access import linear
 
 FLAG_WORDS = frozenset(('result', 'carries'))
-HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter')
+HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode')
 TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
         **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}  # mode key bit 5: flat

@@ -2,6 +2,9 @@
 
 The inline part is what translations contain; everything outlined is the interpreter's. emu/mem/paging.py walks the tables.
 """
+from emu.isa.debug import READ as READ_BREAKPOINT
+from emu.isa.debug import WRITE as WRITE_BREAKPOINT
+from emu.isa.debug import observe
 from emu.isa.language import GP, Fault, code_written, host_load, host_store, mmio_read, mmio_write, outlined
 from emu.isa.language import SS as STACK_FAULT
 from emu.isa.state import PAGE_READ, PAGE_WRITE, SS
@@ -79,8 +82,9 @@ def write(m, a, w, v, user):
 
 @outlined
 def read_slow(m, a, w, user):
-    """A TLB miss, an access to two pages, a device: w bits."""
+    """A TLB miss, an access to two pages, a device, a breakpoint's page: w bits."""
     size = w >> 3
+    observe(m, a, size, user, READ_BREAKPOINT)
     if (a & 4095) + size > 4096:  # two pages: translate both before anything is read
         translate(m, a, user, 0)
         translate(m, (a + size - 1) & 0xfffff000, user, 0)
@@ -114,8 +118,9 @@ def read_byte(m, a, user):
 
 @outlined
 def write_slow(m, a, w, v, user):
-    """A TLB miss, an access to two pages, a device, a page that holds code."""
+    """A TLB miss, an access to two pages, a device, a page that holds code, a breakpoint's page."""
     size = w >> 3
+    observe(m, a, size, user, WRITE_BREAKPOINT)
     if (a & 4095) + size > 4096:
         translate(m, a, user, 1)
         translate(m, (a + size - 1) & 0xfffff000, user, 1)

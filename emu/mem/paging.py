@@ -2,9 +2,10 @@
 
 Three ways: no paging, two levels with 4 KB and 4 MB pages, PAE's three with 4 KB and 2 MB pages. A fill makes a page's next access direct when
 the page map has it; a write tag needs a dirty page that holds no code, so that the first store and stores to code come here. Every change of CR0,
-CR3 and CR4 drops all entries, global ones too. Left out: PSE-36, no-execute, and data breakpoints (DR7's R/W types), which never trigger.
+CR3 and CR4 drops all entries, global ones too. Left out: PSE-36 and no-execute, which CPUID does not announce.
 What lies above 4 GB is not backed: tables there read as ones, pages there are nobody's.
 """
+from emu.isa.debug import cacheable
 from emu.isa.language import GP, PF, Fault, host_load, host_store, outlined
 from emu.isa.state import PAGE_READ, PAGE_WRITE, TLB_ENTRIES
 
@@ -31,9 +32,9 @@ def translate(m, a, user, writing):
 
 
 def fill(m, a, user, physical, direct):
-    """Enters the page into the TLB if it is memory; direct: stores need no walk."""
+    """Enters the page into the TLB if it is memory and no access to it has to be looked at; direct: stores need no walk."""
     page = page_word(m, physical)
-    if page & PAGE_READ:
+    if page & PAGE_READ and cacheable(m, a, user):
         n = ((a >> 12) & 1023) + (user << 10)
         tag = a & 0xfffff000
         m.tlb_addend[n] = (page & -4096) - tag

@@ -25,6 +25,7 @@ from emu.hw.speaker import Recorder
 from emu.hw.uart import Uart
 from emu.isa.flags import IF
 from emu.jit import build
+from emu.log import Log
 from emu.mem.memory import Memory
 from emu.options import Drive, Options
 from emu.server.control import Control
@@ -86,8 +87,6 @@ class Machine:
         self.spent = {'running': 0.0, 'idle': 0.0}
         self.began = time.perf_counter()
         self.memory = Memory(options.memory)
-        if options.log:
-            raise EmuError(f'not implemented: -d {",".join(sorted(options.log))}')
         self.entry = load(self.memory, options)
         self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
         ide, diskettes = plug(options), floppies(options)
@@ -104,6 +103,7 @@ class Machine:
                      floppies=[diskettes.get(n) for n in range(2)], vga=options.vga, vgabios=vga_bios(options))
         self.cpu.bus, self.cpu.ferr = self.pc.bus, self.pc.coprocessor.error
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
+        if options.log: Log(options.log, options.log_file, self.cpu, self.pc.bus)
         self.pc.clock.sooner = self.sooner
         self.power_button = self.pc.pm.power_button
         self.tell: Callable[[str, dict[str, Any]], object] = lambda event, data: None  # what happens to the machine, by the control socket's names

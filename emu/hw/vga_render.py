@@ -37,6 +37,17 @@ CELLS = {8: np.array([[-(row >> 7 - k & 1) & 0xff for k in range(8)] for row in 
          9: np.array([[-(row >> 8 - k & 1) & 0xff for k in range(9)] for row in range(512)], np.uint8)}
 
 
+def direct(green: int) -> NDArray[np.uint32]:
+    """The colour of each 16-bit pixel with so many bits of green; the high bits are repeated below the low ones, so that all ones is white."""
+    v = np.arange(65536, dtype=np.uint32)
+    parts = (v >> 5 + green & 31, 5), (v >> 5 & (1 << green) - 1, green), (v & 31, 5)
+    red, green_, blue = (part << 8 - bits | part >> 2 * bits - 8 for part, bits in parts)
+    return np.asarray(red << 16 | green_ << 8 | blue, np.uint32)
+
+
+DIRECT = {15: direct(5), 16: direct(6)}
+
+
 class Frame(NamedTuple):
     """`pixels`: (lines, dots, 4) bytes: blue, green, red, 0; `changed`: ranges (first line, end) that are new since the last update; `resized`: all is new."""
 
@@ -281,13 +292,10 @@ def packed(vga: 'Vga') -> Picture:
         data = lines[rows]
         if bpp == 8: return palette[data]
         if bpp == 32: return data.view('<u4') & np.uint32(0xffffff)
-        if bpp == 24:
-            parts = data.reshape(len(data), -1, 3).astype('<u4')
-            return parts[..., 0] | parts[..., 1] << 8 | parts[..., 2] << 16
-        v = data.view('<u2').astype('<u4')
-        blue, red = v & 31, v >> (10 if bpp == 15 else 11) & 31
-        green = (v >> 2 & 0xf8 | v >> 7 & 7) if bpp == 15 else (v >> 3 & 0xfc | v >> 9 & 3)
-        return (red << 3 | red >> 2) << 16 | green << 8 | (blue << 3 | blue >> 2)
+        if bpp != 24: return DIRECT[bpp][data.view('<u2')]
+        pixels = np.zeros((len(data), dispi.width, 4), np.uint8)
+        pixels[..., :3] = data.reshape(len(data), -1, 3)
+        return pixels.view('<u4')[..., 0]
 
     return Picture((bpp, dispi.width, palette.tobytes() if bpp == 8 else None), dispi.width, lines, draw)
 

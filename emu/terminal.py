@@ -22,6 +22,7 @@ Ctrl-A x       quit emu
 Ctrl-A Ctrl-A  send Ctrl-A to the guest
 """
 CHUNK = 4096
+PIPE = 512  # bytes that a pipe takes at once if it takes any (POSIX, PIPE_BUF)
 
 
 class Line:
@@ -60,10 +61,10 @@ class Line:
         return data
 
     def send(self, data: bytes) -> None:
-        """Writes the guest's bytes, all of them; whoever does not read any more ends nothing but the output."""
-        while data and self.sink is not None:
+        """Writes the guest's bytes, all of them, unless the run is to end and nobody reads them; whoever does not read any more ends nothing but the output."""
+        while data and self.sink is not None and (self.loop is None or self.loop.wait_for_room(self.sink)):
             try:
-                data = data[os.write(self.sink, data):]
+                data = data[os.write(self.sink, data[:PIPE]):]
             except BlockingIOError:  # someone else made the descriptor so
                 select.select([], [self.sink], [])
             except OSError:

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from emu.errors import EmuError
-from emu.server.loop import Loop
+from emu.server.loop import Loop, signals
 from emu.terminal import Console, Line, Socket, open_serial
 
 # Echoes what the guest would get, in brackets, until it is to quit; 'E' raises.
@@ -201,6 +201,19 @@ def test_line_is_read_only_while_there_is_room():
     assert guest.got == b'x' * 10000
     here.close()
     there.close()
+
+
+def test_run_can_be_ended_while_nobody_reads_its_output():
+    """`emu run | less`, and SIGTERM."""
+    reader, writer = os.pipe()
+    guest = Guest(Line(sink=writer))
+    undo = signals(guest.loop)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    for _ in range(1000): guest.line.send(b'x' * 1000)
+    assert guest.loop.quit
+    undo()
+    os.close(reader)
+    os.close(writer)
 
 
 def test_unix_socket_as_server(tmp_path):

@@ -6,6 +6,7 @@ Made of select(2): epoll counts whole milliseconds, too coarse for a guest's tim
 Left out therefore: descriptors of 1024 and above, which `watch` refuses with OSError.
 """
 import os
+import select
 import selectors
 import signal
 from typing import Callable
@@ -44,6 +45,13 @@ class Loop:
                 if events & event and self.selector.get_map().get(key.fd) is key: callback()  # a callback may have ended or changed what comes after it
         return bool(ready)
 
+    def wait_for_room(self, file: int) -> bool:
+        """Waits until something can be written to a descriptor; False: it cannot, and the run is to end."""
+        while True:
+            if select.select([] if self.quit else [self.awake], [file], [], 0 if self.quit else None)[1]: return True
+            if self.quit: return False
+            self.awoken()
+
     def wake(self) -> None:
         """Ends a wait; for signal handlers and other threads."""
         try:
@@ -53,7 +61,10 @@ class Loop:
 
     def awoken(self) -> None:
         """Somebody wrote into the pipe."""
-        os.read(self.awake, 4096)
+        try:
+            os.read(self.awake, 4096)
+        except BlockingIOError:
+            pass
 
     def ask_to_quit(self) -> None:
         """Ends the run at the end of its slice, or of its sleep."""

@@ -9,7 +9,8 @@ import sys
 import time
 from typing import Any, Callable, Iterable, Sequence
 
-from emu import boot, guests, stats
+from emu import bios, boot, guests, stats
+from emu.bios import Bios
 from emu.boot import firmware
 from emu.boot.acpi import Hardware
 from emu.cpu import Cpu
@@ -39,6 +40,7 @@ CATCH_UP, FASTER = 1_500, 2  # while it catches up, guest time advances so many 
 SLICE = 1_000_000  # nanoseconds: the longest slice
 POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
+OWN, SEABIOS = 'own', 'seabios'  # of -bios
 EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
 
 
@@ -112,6 +114,7 @@ class Machine:
         self.polled = 0  # when the event loop was last looked at, on the host's clock
         for n, uart in self.pc.uarts.items(): self.connect(uart, lines[n])
         if self.entry: self.enter(self.entry)
+        elif options.bios == OWN: Bios(self.pc, self.cpu.state, self.memory, self.drives, self.hardware, options.boot.once or options.boot.order)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
 
@@ -304,13 +307,14 @@ def load_kernel(memory: Memory, options: Options) -> boot.Entry:
 def load(memory: Memory, options: Options) -> boot.Entry | None:
     """Puts the kernel or the BIOS into memory; where the CPU starts, None: at its reset vector."""
     if options.kernel: return load_kernel(memory, options)
-    firmware.load_bios(memory, options.bios or str(guests.get('firmware')['bios-256k.bin']))
+    if options.bios == OWN: firmware.place_bios(memory, bios.image())
+    else: firmware.load_bios(memory, options.bios if options.bios != SEABIOS else str(guests.get('firmware')['bios-256k.bin']))
     return None
 
 
 def vga_bios(options: Options) -> bytes | None:
     """What the display adapter's ROM holds. Where there is no BIOS, nobody would run it."""
-    if options.kernel or options.vga == 'none': return None
+    if options.kernel or options.vga == 'none' or options.bios == OWN: return None
     return firmware.read_vga_bios(options.vgabios or str(guests.get('firmware')['vgabios-stdvga.bin']))
 
 

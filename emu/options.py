@@ -38,7 +38,7 @@ class Options:
     kernel: str | None = None
     initrd: str | None = None  # multiboot: 'file args,file2'
     append: str = ''
-    bios: str | None = None  # None: SeaBIOS
+    bios: str = 'own'  # own, seabios, or a file
     vgabios: str | None = None
     boot: Boot = Boot()
     cpu: str = 'default'

@@ -1,4 +1,4 @@
-"""Boot loaders and systems from disk images, through SeaBIOS as a user starts them: what they say on COM1 (docs/guests.md has the images)."""
+"""Boot loaders and systems from disk images, through our own BIOS and through SeaBIOS, as a user starts them: what they say on COM1 (docs/guests.md has the images)."""
 import re
 import sys
 from typing import Callable, Iterator
@@ -16,8 +16,8 @@ DIGESTS = dict(zip('python perl sqlite openssl gzip xz bzip2 lua luajit bc awk s
     '022e5050dc22 e66ee0dc456f de00109294fb').split()))
 
 
-@pytest.fixture
-def boot() -> Iterator[Callable[..., Person]]:
+@pytest.fixture(params=['own', pytest.param('seabios', marks=everything)])
+def boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Person]]:
     """Starts a machine from a file of a guest, on the drive of this option; nothing is written to the file."""
     started = []
 
@@ -26,7 +26,7 @@ def boot() -> Iterator[Callable[..., Person]]:
             image = guests.get(guest)[file]
         except guests.EmuError as error:
             pytest.skip(f'no image to boot: {error}')
-        started.append(Person([sys.executable, '-m', 'emu', 'run', '-nographic', '-m', '256', '-snapshot', f'-{drive}', str(image), *options]))
+        started.append(Person([sys.executable, '-m', 'emu', 'run', '-nographic', '-m', '256', '-bios', request.param, '-snapshot', f'-{drive}', str(image), *options]))
         return started[-1]
     yield start
     for person in started: person.close()

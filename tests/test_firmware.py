@@ -26,7 +26,7 @@ class Bios:
         except EmuError as error:
             pytest.skip(f'no BIOS: {error}')
         self.path = folder / 'log'
-        command = [sys.executable, '-m', 'emu', 'run', '-m', '64', '-serial', 'null', '-display', 'none', '-debugcon', f'0x402={self.path}', *options]
+        command = [sys.executable, '-m', 'emu', 'run', '-bios', 'seabios', '-m', '64', '-serial', 'null', '-display', 'none', '-debugcon', f'0x402={self.path}', *options]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def expect(self, pattern: str) -> str:

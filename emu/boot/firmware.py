@@ -17,7 +17,7 @@ UNIT, LARGEST, VISIBLE = 0x10000, 16 << 20, 0x20000  # an image is so many bytes
 VGA_LARGEST = 0x10000
 RAM_SIZE, NOGRAPHIC, CPUS, BOOT_MENU, MAX_CPUS = 0x03, 0x04, 0x05, 0x0e, 0x0f  # items
 SLEEP_STATES = bytes((0x80, 0, 0, 0, 0, 0x80))  # S0 to S5: bit 7 of those there are, and their numbers in PM1 control
-ACPI_AT, SMBIOS_AT, PM_BASE, SMB_BASE = 0xf0000, 0xf8000, 0x600, 0x700  # where there is no firmware
+ACPI_AT, SMBIOS_AT, PM_BASE, SMB_BASE = 0xf0000, 0xf2000, 0x600, 0x700  # where there is no firmware but our own
 RAM = 1  # ACPI 6, 15.1
 
 
@@ -34,6 +34,11 @@ def load_bios(memory: Memory, path: str) -> None:
     """The BIOS ends at 4 GB; its last 128 KB also below 1 MB, where the processor starts after a jump and shadow RAM may take their place."""
     image = read_file(path)
     if len(image) % UNIT or len(image) > LARGEST: raise EmuError(f'{path}: no BIOS: {len(image)} bytes; an image has 64K to 16M in steps of 64K')
+    place_bios(memory, image)
+
+
+def place_bios(memory: Memory, image: bytes) -> None:
+    """Maps it."""
     memory.add_rom(image, (1 << 32) - len(image))
     low = image[-VISIBLE:]
     memory.add_rom(low, SHADOW_END - len(low))
@@ -60,7 +65,7 @@ def told(memory: int, boot: Boot, hardware: Callable[[], Hardware]) -> Firmware:
 
 
 def stand_in(memory: Memory, bridge: PciDevice, pm: PowerManagement, hardware: Callable[[], Hardware]) -> None:
-    """For a kernel that is loaded without firmware: the power management's and the SMBus's ports, and tables in shadow RAM at F0000h."""
+    """For a kernel that is loaded without firmware, and for our own: the power management's and the SMBus's ports, and tables in shadow RAM at F0000h."""
     bridge.write(PAM, 8, (PAM_READ | PAM_WRITE) << 4)
     pm.write(PMBA, 32, PM_BASE)
     pm.write(PMREGMISC, 8, 1)

@@ -1,7 +1,7 @@
 """How fast Linux reads and writes disks and CDs, under emu and under QEMU (TCG) in turn: bench/reports/devices.md.
 
 The guest is Debian's kernel with its drivers; a script in its initramfs runs dd on the raw devices, first with bus-master DMA, then, in a second boot, with PIO
-(libata.dma=0). Writes go to a snapshot. Times are the host's, from the line before a dd to the line after it.
+(libata.dma=0). Writes go to a snapshot. Times are the host's, from the line before a dd to the line after it; CPU time is what the machine's processes used meanwhile.
 """
 import argparse
 import statistics
@@ -43,16 +43,16 @@ def script(each: list[Test]) -> bytes:
     return ('#!/bin/sh\nsleep 1\n' + ''.join(lines)).encode()
 
 
-def once(system: str, folder: Path, mode: str, each: list[Test], timeout: float) -> dict[str, float]:
-    """Seconds of each test."""
+def once(system: str, folder: Path, mode: str, each: list[Test], timeout: float) -> dict[str, tuple[float, float]]:
+    """Seconds of each test, and of CPU time."""
     program = [*EMU, 'run', '-serial', 'stdio'] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2', '-monitor', 'none', '-serial', 'stdio']
     append = 'console=ttyS0 quiet modules=1 end=poweroff run=/dd.sh' + ' libata.dma=0' * (mode == 'PIO')
     files = ['-kernel', str(folder / 'kernel'), '-initrd', str(folder / f'initramfs-{mode}'), '-hda', str(folder / 'disk'), '-cdrom', str(folder / 'cd')]
     with Watched([*program, '-m', '256', '-display', 'none', '-no-reboot', '-snapshot', *files, '-append', append]) as machine:
         took = {}
         for test in each:
-            start, _ = machine.wait_for(f'START {test.name}'.encode(), timeout)
-            took[test.name] = machine.wait_for(f'END {test.name}'.encode(), timeout)[0] - start
+            start, used = machine.wait_for(f'START {test.name}'.encode(), timeout)[0], machine.cpu_seconds()
+            took[test.name] = machine.wait_for(f'END {test.name}'.encode(), timeout)[0] - start, machine.cpu_seconds() - used
     return took
 
 
@@ -65,7 +65,7 @@ def main() -> int:
     arguments.add_argument('--out', type=Path, default=REPORTS, help='where the report goes')
     given = arguments.parse_args()
     modes = {'DMA': tests(False, given.cd), 'PIO': tests(True, given.cd)}
-    runs: dict[tuple[str, str], list[dict[str, float]]] = {(system, mode): [] for mode in modes for system in ('emu', 'QEMU')}
+    runs: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {(system, mode): [] for mode in modes for system in ('emu', 'QEMU')}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / 'kernel').symlink_to((given.guest / 'vmlinuz-686').resolve())
@@ -79,11 +79,11 @@ def main() -> int:
                 print(f'{system}: {failure}', file=sys.stderr)
                 return 1
     lines = [f'# Disks and CDs\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n{given.repeat} boot(s) of each; medians.\n\n'
-             '| what | MB/s, emu | QEMU | time, emu : QEMU |\n| --- | ---: | ---: | ---: |\n']
+             '| what | MB/s, emu | QEMU | time, emu : QEMU | CPU time, emu : QEMU |\n| --- | ---: | ---: | ---: | ---: |\n']
     for mode, each in modes.items():
         for test in each:
-            ours, theirs = (statistics.median(run[test.name] for run in runs[system, mode]) for system in ('emu', 'QEMU'))
-            lines.append(f'| {test.name}, {mode} | {test.size / ours:.0f} | {test.size / theirs:.0f} | {ours / theirs:.2f} |\n')
+            (ours, our_cpu), (theirs, their_cpu) = ([statistics.median(run[test.name][n] for run in runs[system, mode]) for n in (0, 1)] for system in ('emu', 'QEMU'))
+            lines.append(f'| {test.name}, {mode} | {test.size / ours:.0f} | {test.size / theirs:.0f} | {ours / theirs:.2f} | {our_cpu / max(their_cpu, 0.01):.2f} |\n')
     report = ''.join(lines)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / 'devices.md').write_text(report)

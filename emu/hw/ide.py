@@ -26,21 +26,21 @@ class Transfer:
 
     def __init__(self, left: int, done: Callable[[bytes], None], chunks: Iterator[bytes] | None = None):
         self.left, self.done, self.chunks = left, done, chunks
-        self.data = bytearray()
+        self.chunk, self.at = memoryview(b''), 0  # what is to be taken
+        self.parts: list[bytes | memoryview] = []  # what was put
 
-    def take(self, n: int) -> bytes:
-        """The next n bytes, or what is left; OSError where the medium fails."""
+    def take(self, n: int) -> memoryview:
+        """The next n of the bytes that are left; OSError where the medium fails."""
         assert self.chunks is not None
-        n = min(n, self.left)
-        while len(self.data) < n: self.data += next(self.chunks)
-        out = bytes(self.data[:n])
-        del self.data[:n]
+        while self.at + n > len(self.chunk):
+            self.chunk, self.at = memoryview(bytes(self.chunk[self.at:]) + next(self.chunks)), 0
+        self.at += n
         self.left -= n
-        return out
+        return self.chunk[self.at - n:self.at]
 
-    def put(self, data: bytes) -> None:
-        """Bytes from memory."""
-        self.data += data
+    def put(self, data: bytes | memoryview) -> None:
+        """Bytes from memory, which must not change before all have come."""
+        self.parts.append(data)
         self.left -= len(data)
 
 

@@ -12,7 +12,7 @@ from emu.hw.bus import Bus, Window
 from emu.hw.clock import Clock
 from emu.hw.ide import Channel, Device, Transfer
 from emu.hw.pci import BUS_MASTER, COMMAND, STATUS, PciDevice
-from emu.mem.memory import Memory
+from emu.mem.memory import PAGE, SHADOW_END, Memory
 
 START, INWARDS = 1, 8  # command
 ACTIVE, ERROR, INTERRUPT, CAPABLE = 1, 2, 4, 0x60  # status
@@ -26,6 +26,7 @@ class BusMaster:
     def __init__(self, function: PciDevice, memory: Memory, channel: Channel):
         self.function, self.memory, self.channel = function, memory, channel
         self.command = self.status = self.table = self.entry = 0
+        self.ram, self.code = memoryview(memory.ram), memoryview(memory.code_map.data)
         self.due = False  # a transfer is about to be done
         channel.interrupted, channel.requested = self.interrupted, self.go
 
@@ -79,17 +80,31 @@ class BusMaster:
     def finish(self, device: Device, transfer: Transfer) -> None:
         """The device has all; its interrupt ends the transfer for the host."""
         self.channel.drop(device)
-        transfer.done(bytes(transfer.data))
+        transfer.done(b''.join(transfer.parts))
 
     def move(self, transfer: Transfer) -> bool:
         """Copies; whether the table has been used up. A table that is too short leaves the device waiting, without an interrupt (data sheet, table of the status bits)."""
         for address, size, last in self.regions():
             n = min(size, transfer.left)
-            if transfer.chunks is None: transfer.put(self.memory.read(address, n))
-            else: self.memory.write(address, transfer.take(n))
+            if transfer.chunks is None: transfer.put(self.load(address, n))
+            else: self.store(address, transfer.take(n))
             if last and n == size: return True
             if not transfer.left: return False
         return True
+
+    def plain(self, address: int, n: int) -> bool:
+        """Whether these bytes are RAM that nothing else ever answers for: what a driver's buffers are."""
+        return SHADOW_END <= address and address + n <= self.memory.size
+
+    def load(self, address: int, n: int) -> bytes | memoryview:
+        """Bytes of memory."""
+        return self.ram[address:address + n] if self.plain(address, n) else self.memory.read(address, n)
+
+    def store(self, address: int, data: memoryview) -> None:
+        """Bytes into memory, past Memory.write's look at every page where there is no code."""
+        end = address + len(data)
+        if self.plain(address, len(data)) and not any(self.code[address // PAGE:-(-end // PAGE)]): self.ram[address:end] = data
+        else: self.memory.write(address, bytes(data))
 
     def regions(self) -> Iterator[tuple[int, int, bool]]:
         """Address and size of the table's regions, and which is the last."""

@@ -19,7 +19,7 @@ from tests.oracle.host import BASE16, CODE, CODE16, CODE32, DATA16, DATA32, SELE
 NUMBER = {form.name: n for n, form in enumerate(FORMS)}
 EDGES = [0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff]
 PREFIXES = b'\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3'
-NOT_ALIKE = set('TOO_LONG SYSENTER SYSEXIT RDTSC RDPMC CPUID SGDT SIDT SLDT STR SMSW INT1'.split())  # the host forbids, emulates or lacks them
+NOT_ALIKE = set('TOO_LONG SYSENTER SYSEXIT RDTSC RDPMC CPUID SGDT SIDT SLDT STR SMSW INT1 FXSAVE FXRSTOR'.split())  # the host forbids, emulates or lacks them
 #   (INT1: a hypervisor in between pushes the instruction's own address)
 STRINGS = 'MOVS CMPS SCAS LODS STOS INS OUTS'.split()
 SELECTING = 'MOV_TO_SEG LAR LSL VERR VERW ARPL'.split()  # the source is a selector

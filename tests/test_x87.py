@@ -319,6 +319,31 @@ def test_save_and_restore(fpu: Fpu) -> None:
     assert fpu.st(0) == ONE and fpu.st(1) == TWO and fpu.m.fpu_top == 6 and fpu.m.fpu_empty == 0x3f
 
 
+def test_fxsave_and_fxrstor(fpu: Fpu) -> None:
+    """SDM 1, table 10-2, without SSE: one bit for each register that is not empty, registers of 16 bytes from ST(0) on; what is reserved stays. Nothing is initialised."""
+    m = fpu.m
+    fpu.load(TWO, ONE)
+    m.fpu_ip, m.fpu_cs, m.fpu_dp, m.fpu_ds, m.fpu_opcode = 0x12345678, 0x1b, 0x9abcdef0, 0x23, 0x5a5
+    fpu.poke(0x300, b'\x55' * 512)
+    fpu.run('0fae060003')
+    image = struct.pack('<HHBxHIHxxIHxx', m.fpu_control, 6 << 11, 0xc0, 0x5a5, 0x12345678, 0x1b, 0x9abcdef0, 0x23)
+    assert fpu.peek(0x300, 24) == image and fpu.peek(0x318, 8) == b'\x55' * 8 and fpu.peek(0x3a0, 0x160) == b'\x55' * 0x160
+    assert fpu.peek(0x320, 10) == struct.pack('<QH', *ONE) and fpu.peek(0x330, 10) == struct.pack('<QH', *TWO) and fpu.st(0) == ONE
+    fpu.run('dbe3')
+    fpu.run('0fae0e0003')
+    assert (fpu.st(0), fpu.st(1), m.fpu_top, m.fpu_empty) == (ONE, TWO, 6, 0x3f)
+    assert (m.fpu_ip, m.fpu_cs, m.fpu_dp, m.fpu_ds, m.fpu_opcode) == (0x12345678, 0x1b, 0x9abcdef0, 0x23, 0x5a5)
+
+
+@pytest.mark.parametrize('code', ['0fae060803', '0fae0e0803'])
+def test_fxsave_wants_16_bytes_alignment(fpu: Fpu, code: str) -> None:
+    """SDM 2, FXSAVE: #GP."""
+    fpu.poke(0x300, b'\x55' * 16)
+    fpu.guest.memory.write(13 * 4, struct.pack('<HH', 0x1234, 0x100))
+    fpu.run(code)
+    assert fpu.m.eip == 0x1234 and fpu.peek(0x300, 16) == b'\x55' * 16
+
+
 def test_a_store_that_faults_pops_nothing(fpu: Fpu) -> None:
     """FSTP of 80 bits across the segment's end is #GP before anything is written (SDM 2)."""
     fpu.load(ONE)

@@ -80,7 +80,8 @@ FF /3 CALL_FAR_M - Mp end =lcall | FF /4 JMP_NEAR - Ev end | FF /5 JMP_FAR_M - M
 0F 80-8F JCC - Jz cc rel
 0F 90-9F SETCC Eb cc
 0F A0 PUSH_SEG - FS w=v | 0F A1 POP_SEG FS w=v end | 0F A2 CPUID end | 0F A3 BT Ev Gv | 0F A4 SHLD Ev Gv Ib | 0F A5 SHLD Ev Gv CL
-0F A8 PUSH_SEG - GS w=v | 0F A9 POP_SEG GS w=v end | 0F AB BTS Ev Gv lock | 0F AC SHRD Ev Gv Ib | 0F AD SHRD Ev Gv CL | 0F AF IMUL2 Gv Ev =imul
+0F A8 PUSH_SEG - GS w=v | 0F A9 POP_SEG GS w=v end | 0F AB BTS Ev Gv lock | 0F AC SHRD Ev Gv Ib | 0F AD SHRD Ev Gv CL
+0F AE /0 m FXSAVE M | 0F AE /1 m FXRSTOR - M | 0F AF IMUL2 Gv Ev =imul
 0F B0 CMPXCHG Eb Gb lock | 0F B1 CMPXCHG Ev Gv lock
 0F B2 LOAD_FAR Gv Mp sreg=2 =lss end | 0F B3 BTR Ev Gv lock | 0F B4 LOAD_FAR Gv Mp sreg=4 =lfs end | 0F B5 LOAD_FAR Gv Mp sreg=5 =lgs end
 0F B6 MOVZX Gv Eb | 0F B7 MOVZX Gv Ew | 0F BA /4 BT Ev Ib | 0F BA /5-7 BTS BTR BTC Ev Ib lock | 0F BB BTC Ev Gv lock

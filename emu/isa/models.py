@@ -1,13 +1,13 @@
 """The processors of `-cpu`: what CPUID tells about each, and what RESET leaves in EDX (AP-485; SDM 2A, CPUID).
 
-Only what is emulated is announced: no MMX, FXSR or SSE (so a pentium2 and pentium3 differ from a pentiumpro in name only), no local APIC, MTRRs, PAT,
+Only what is emulated is announced: no MMX or SSE (so a pentium2 and pentium3 have FXSAVE, and otherwise differ from a pentiumpro in name only), no local APIC, MTRRs, PAT,
 machine checks or VME. Instructions are not taken away from older models, but CR4, EFLAGS.AC and ID and CPUID follow the model.
 """
 from typing import NamedTuple
 
 from emu.isa.state import State
 
-FPU, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV = (1 << bit for bit in (0, 2, 3, 4, 5, 6, 8, 11, 13, 15))  # leaf 1, EDX
+FPU, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, FXSR = (1 << bit for bit in (0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 24))  # leaf 1, EDX
 P5 = FPU | DE | PSE | TSC | MSR | CX8
 P6 = P5 | PAE | PGE | CMOV
 
@@ -26,9 +26,9 @@ MODELS = {
     '486':        Model(0x0480, FPU, 1),
     'pentium':    Model(0x052c, P5, 1),
     'pentiumpro': Model(0x0619, P6 | SEP, 2),
-    'pentium2':   Model(0x0652, P6 | SEP, 2),
-    'pentium3':   Model(0x0673, P6 | SEP, 2),
-    'default':    Model(0x0633, P6 | SEP, 2, 'emu i686'),
+    'pentium2':   Model(0x0652, P6 | SEP | FXSR, 2),
+    'pentium3':   Model(0x0673, P6 | SEP | FXSR, 2),
+    'default':    Model(0x0633, P6 | SEP | FXSR, 2, 'emu i686'),
 }
 MODELS['qemu32'] = MODELS['default']
 

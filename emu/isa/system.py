@@ -16,7 +16,7 @@ from emu.mem.paging import PAE, PG, WP, flush_page, flush_tlb, load_cr3, load_pd
 PE, ET, NW, CD = 1, 0x10, 0x20000000, 0x40000000  # of CR0
 CR0_BITS = 0xe005003f
 TSD, PCE = 4, 0x100  # of CR4
-CR4_FEATURES = (31, 31, 4, 2, 3, 6, 31, 13)  # for bits 0 to 7 of CR4 the feature bit of CPUID that allows it; 31: none does
+CR4_FEATURES = (31, 31, 4, 2, 3, 6, 31, 13, 31, 24)  # for bits 0 to 9 of CR4 the feature bit of CPUID that allows it; 31: none does
 GD, BD = 0x2000, 0x2000  # DR7's general detect, and DR6's bit for it
 DR6_ONES, DR6_BITS = 0xffff0ff0, 0xe00f
 DR7_ONES, DR7_BITS = 0x400, 0xffff2fff
@@ -71,7 +71,7 @@ def set_cr4(m, v):
     """CR4 = v: bits of features that the processor lacks are reserved."""
     n = 0
     known = PCE if m.cpu_family >= 0x600 else 0
-    while n < 8:
+    while n < 10:
         known = known | (((m.cpu_features >> CR4_FEATURES[n]) & 1) << n)
         n = n + 1
     if v & ~known: raise Fault(GP, 0)

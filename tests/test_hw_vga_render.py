@@ -72,7 +72,7 @@ def test_every_feature_in_every_mode(name: str, change: str) -> None:
     settings = {'start': [('c', 12, 0x12), ('c', 13, 0x35)], 'preset row scan': [('c', 8, 3)], 'byte pan': [('c', 8, 0x41)], 'pan': [('a', 0x13, 3)],
                 'split': [('c', 0x18, 100), ('c', 7, r.crtc[7] & ~0x10), ('c', 9, r.crtc[9] & ~0x40), ('a', 0x13, 2), ('c', 12, 0x20)],
                 'split, no pan': [('c', 0x18, 77), ('c', 7, r.crtc[7] & ~0x10), ('c', 9, r.crtc[9] & ~0x40), ('a', 0x13, 6), ('a', 0x10, r.attribute[0x10] | 0x20)],
-                'offset': [('c', 0x13, 63)], 'plane enable': [('a', 0x12, 0x0a)], 'colour select': [('a', 0x14, 0x0b), ('a', 0x10, r.attribute[0x10] | 0x80)],
+                'offset': [('c', 0x13, 63)], 'plane enable': [('a', 0x12, 0x3a)], 'colour select': [('a', 0x14, 0x0b), ('a', 0x10, r.attribute[0x10] | 0x80)],
                 'mask': [('m', 0, 0x3c)], 'fonts': [('s', 3, 0x2d)], 'cursor': [('c', 10, 2), ('c', 11, 9), ('c', 14, 1), ('c', 15, 0x23)],
                 'blink': [('t', 0, 10 ** 9 // 70 * 20)], 'underline': [('c', 0x14, r.crtc[0x14] & 0xe0 | 5)], 'double': [('c', 9, r.crtc[9] ^ 0x80)],
                 'count by 2': [('c', 0x17, r.crtc[0x17] | 8)], 'count by 4': [('c', 0x14, r.crtc[0x14] | 0x20)], 'half clock': [('s', 1, r.sequencer[1] ^ 8)],
@@ -99,7 +99,7 @@ def test_random_registers(name: str, changes: list[tuple[str, int, int]], time: 
     for part, n, v in changes:
         array = {'crtc': r.crtc, 'attr': r.attribute, 'gfx': r.graphics, 'seq': r.sequencer}[part]
         if part == 'crtc' and n in (0, 1, 6, 7, 0x10, 0x11, 0x12) or part == 'seq' and n == 1 or n >= len(array): continue
-        array[n] = v & {'crtc': 0xff, 'attr': 0x3f if n < 16 else 0xef, 'gfx': 0xff, 'seq': 0x3f}[part] & (15 if part == 'attr' and n in (0x12, 0x13, 0x14) else 255)
+        array[n] = v & {'crtc': 0xff, 'attr': 0x3f if n < 16 else 0xef, 'gfx': 0xff, 'seq': 0x3f}[part] & (15 if part == 'attr' and n in (0x13, 0x14) else 255)
     r.crtc[0x17] |= 0x80
     check(a, 150)
 

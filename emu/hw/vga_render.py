@@ -256,7 +256,7 @@ def planar(vga: 'Vga') -> Picture:
         words = vga.memory.words[addresses(r, s, counters(r, s, columns + 1))]
         half, double, shift, pairs, dots = half_clock(r), bool(r.crtc[0x17] & 4), r.graphics[5] >> 5 & 3, bool(r.attribute[0x10] & 0x40), columns * 8
     palette = dac_colours(r, dispi) if pairs else colours16(r, dispi)
-    enable = r.attribute[0x12] * 0x11 if pairs else 15
+    enable = (r.attribute[0x12] & 15) * 0x11 if pairs else 15  # bits 4 and 5 are the diagnostic multiplexer's
 
     def draw(rows: NDArray[np.bool_]) -> Array:
         planes = words[rows].view(np.uint8).reshape(int(rows.sum()), columns + 1, 4)

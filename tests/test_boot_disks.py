@@ -5,8 +5,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from emu import guests
-from tests.conftest import ALL
+from tests.conftest import ALL, guest
 from tests.test_boot_linux import Person, assert_right
 
 everything = pytest.mark.skipif(not ALL, reason='EMU_TEST_ALL=1')
@@ -21,11 +20,8 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Person]]:
     """Starts a machine from a file of a guest, on the drive of this option; nothing is written to the file."""
     started = []
 
-    def start(guest: str, file: str, drive: str, *options: str) -> Person:
-        try:
-            image = guests.get(guest)[file]
-        except guests.EmuError as error:
-            pytest.skip(f'no image to boot: {error}')
+    def start(name: str, file: str, drive: str, *options: str) -> Person:
+        image = guest(name)[file]
         started.append(Person([sys.executable, '-m', 'emu', 'run', '-nographic', '-m', '256', '-bios', request.param, '-snapshot', f'-{drive}', str(image), *options]))
         return started[-1]
     yield start

@@ -8,11 +8,11 @@ from typing import Iterator
 
 import pytest
 
-from emu import guests
 from emu.assembler import assemble
 from emu.boot import firmware
 from emu.errors import EmuError
 from emu.mem.memory import Memory
+from tests.conftest import guest
 
 PATIENCE = 120  # seconds
 
@@ -21,10 +21,7 @@ class Bios:
     """A machine without disks that runs SeaBIOS."""
 
     def __init__(self, folder: Path, *options: str):
-        try:
-            guests.get('firmware')
-        except EmuError as error:
-            pytest.skip(f'no BIOS: {error}')
+        guest('firmware')
         self.path = folder / 'log'
         command = [sys.executable, '-m', 'emu', 'run', '-bios', 'seabios', '-m', '64', '-serial', 'null', '-display', 'none', '-debugcon', f'0x402={self.path}', *options]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -4,10 +4,8 @@ import struct
 import sys
 from pathlib import Path
 
-import pytest
-
-from emu import guests
 from emu.server.client import Client
+from tests.conftest import guest
 from tests.test_boot_linux import Person
 
 EV_KEY, EV_REL, EV_LED = 1, 2, 0x11  # linux/input-event-codes.h
@@ -24,11 +22,7 @@ def events(person: Person, file: str) -> list[tuple[int, int, int]]:
 
 
 def test_evdev(tmp_path: Path) -> None:
-    try:
-        files = guests.get('linux')
-    except guests.EmuError as error:
-        pytest.skip(f'no kernel to boot: {error}')
-    if 'initramfs-686.gz' not in files: pytest.skip('no initramfs with drivers')
+    files = guest('linux')
     person = Person([sys.executable, '-m', 'emu', 'run', '-nographic', '-m', '256', '-control', f'{tmp_path}/c', '-kernel', str(files['vmlinuz-686']),
                      '-initrd', str(files['initramfs-686.gz']), '-append', 'console=ttyS0 end=shell modules=1'])
     try:

@@ -10,13 +10,12 @@ import pytest
 
 from emu import guests
 from emu.assembler import assemble
-from emu.errors import EmuError
 from emu.jit import build
 from emu.machine import Machine
 from emu.options import Drive, Options
 from emu.server.loop import Loop
 from emu.terminal import open_serial
-from tests.conftest import ALL
+from tests.conftest import ALL, guest
 from tests.test_hw_vga_render import check, colour
 
 MODE, SEGMENT, GO, PATIENCE = 0x600, 0x602, 0x604, 60  # words that the sector looks at; seconds
@@ -116,10 +115,7 @@ class Pc:
 @pytest.fixture(scope='module', params=['vgabios-stdvga.bin', pytest.param('vgabios.bin', marks=pytest.mark.skipif(not ALL, reason='EMU_TEST_ALL=1'))])
 def pc(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pc]:
     """SeaBIOS with SeaVGABIOS, or the LGPL'd VGA BIOS."""
-    try:
-        guests.get('firmware')
-    except EmuError as error:
-        pytest.skip(f'no BIOS: {error}')
+    guest('firmware')
     machine = Pc(tmp_path_factory.mktemp('vga'), request.param)
     yield machine
     machine.machine.cpu.close()

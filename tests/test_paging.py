@@ -10,10 +10,10 @@ from emu.isa.reset import reset
 from emu.isa.state import State
 from emu.mem.access import read, write
 from emu.mem.memory import Memory
-from emu.mem.paging import EMPTY, NOWHERE, PAE, PG, PSE, WP, flush_page, flush_tlb, load_cr3, mark_code, translate
+from emu.mem.paging import EMPTY, NOWHERE, PAE, PG, PGE, PSE, WP, flush_page, flush_tlb, load_cr3, mark_code, translate
 
 DIRECTORY, TABLE, POINTERS = 0x10000, 0x11000, 0x12000
-P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
+P, RW, US, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 USER, SUPERVISOR, WRITING, READING = 1, 0, 1, 0
 PAGE = 0x40_3000  # the linear page that the tests look at: entry 1 of the directory, 3 of the table (PAE: 2 and 3)
 
@@ -182,3 +182,37 @@ def test_device(machine: Machine) -> None:
     assert read(m, PAGE, 16, SUPERVISOR) == 0xffff and entry(m, SUPERVISOR) == (EMPTY, EMPTY)
     m.cr3 = 0xa0000
     assert translate(m, PAGE, SUPERVISOR, READING) == 0xfffff000
+
+
+@pytest.mark.parametrize('pge, pte, stays', [(PGE, P | G, True), (PGE, P, False), (0, P | G, False)])
+def test_global_pages_outlive_cr3(machine: Machine, pge: int, pte: int, stays: bool) -> None:
+    """4.10.4.1: MOV to CR3 leaves the translations of global pages if CR4.PGE is set; INVLPG and a change of CR4.PGE do not."""
+    m = machine.two_levels(TABLE | P, 0x5000 | pte, cr4=pge)
+    translate(m, PAGE, SUPERVISOR, READING)
+    load_cr3(m, DIRECTORY)
+    assert entry(m, SUPERVISOR)[0] == (PAGE if stays else EMPTY)
+    translate(m, PAGE, SUPERVISOR, READING)
+    flush_page(m, PAGE)
+    assert entry(m, SUPERVISOR)[0] == EMPTY
+    translate(m, PAGE, SUPERVISOR, READING)
+    flush_tlb(m)
+    load_cr3(m, DIRECTORY)
+    assert entry(m, SUPERVISOR)[0] == EMPTY and not any(m.tlb_global)
+
+
+def test_a_global_page_gives_its_place_to_another(machine: Machine) -> None:
+    """What is entered over it is no longer global."""
+    m = machine.two_levels(TABLE | P, 0x5000 | P | G, cr4=PGE)
+    translate(m, PAGE, SUPERVISOR, READING)
+    machine.memory.write(DIRECTORY + 8, struct.pack('<I', TABLE | P))
+    machine.memory.write(TABLE + 12, struct.pack('<I', 0x5000 | P))
+    translate(m, PAGE + (1 << 22), SUPERVISOR, READING)  # the same entry of the TLB
+    load_cr3(m, DIRECTORY)
+    assert entry(m, SUPERVISOR)[0] == EMPTY
+
+
+def test_global_large_pages(machine: Machine) -> None:
+    m = machine.two_levels(P | PS | G, 0, cr4=PGE | PSE)
+    translate(m, PAGE, SUPERVISOR, READING)
+    load_cr3(m, DIRECTORY)
+    assert entry(m, SUPERVISOR)[0] == PAGE

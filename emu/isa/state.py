@@ -56,6 +56,7 @@ page_map        64  1   host address of 2**20 64-bit words, one a physical page:
 code_map        64  1   host address of 2**20 64-bit words, one a physical page: bit n: code was decoded in its n-th 64 bytes
 vga             64  1   host address of the display adapter's block (emu/mem/vga.py), or 0: there is none
 budget          64  1   instructions that may still retire in this slice
+floor           64  1   the interpreter returns where the budget has come down to this
 deferred        64  1   instructions taken off the budget to end the slice early
 retired         64  1   instructions retired in all earlier slices
 sysenter_cs     32  1   MSRs 174h to 176h
@@ -91,7 +92,7 @@ call_log_interrupt 64 1
 call_log_code   64  1
 call_x87        64  1
 logging         32  1   LOG_* bits: what is logged
-reason          32  1   how a translation left: 0: look the next block up; 1: interpret to the end of this one; 2: optimise it
+reason          32  1   how a translation left: 0: look the next block up; 2: optimise this one; 3 + n: interpret n instructions
 threshold       32  1   executions after which a block is asked for; 0: never
 wanted          64  1   host address of a block that became hot
 index           64  1   host address of the translation index
@@ -105,6 +106,8 @@ counts          64  16  statistics kept by compiled code
 handlers        64  1   host address of the interpreter's handlers, one for each form
 fetch_pointer   64  1   host address of fetch_buffer
 fetch_buffer    8   32  the bytes of an instruction that crosses a page
+tlb_used        32  64  bit n & 31 of word n >> 5: entry n of the TLB may hold a page;
+tlb_global      32  64  and it is global: a new CR3 leaves it
 tlb_read        32  2048
 tlb_write       32  2048
 tlb_addend      64  2048

@@ -16,7 +16,7 @@ AMASK, LEN, BASE, IMM, DISP, IMM2, OPCODE = (FIELDS[name].offset for name in ('a
 USER_TLB = 14  # log2 of the distance of the user's TLB from the supervisor's
 
 # the work area
-TABLE, CODE, BEGIN, COUNT, EXITS = 0, 8, 16, 24, 32  # addresses: table of recipes, room for the code, pieces (three EXITs)
+TABLE, CODE, BEGIN, COUNT, EXITS = 0, 8, 16, 24, 32  # addresses: table of recipes, room for the code, pieces (four EXITs)
 VALUES = 64  # what fills the holes, 64 bits each:
 V_IMM, V_IMM2, V_DISP, V_EIP, V_TLB, V_LEN, V_COUNT, V_COUNTER, V_OPCODE = range(VALUES, VALUES + 72, 8)
 INSTRUCTIONS, LENGTH, LINKED, LINK = 136, 144, 152, 160  # results: instructions, guest bytes, links; each link: offset of its rel32, of its stub, target
@@ -194,7 +194,7 @@ def copy_block(m, b, p, room, eip, counter):
             if n != last:
                 shared = at
                 last = n
-                at = stub(b, at, 1, host_load(w + 8, 64), count - n)
+                at = stub(b, at, 3, host_load(w + 8, 64), count - n)
             link_rel(b, way & 0xffffffff, shared)
         w = w + 16
     host_store(b + LINKED, 64, links)

@@ -7,6 +7,7 @@ from emu.isa.language import host_load, host_store
 from emu.isa.state import CS
 
 INDEX_BITS = 17
+REDO = 3  # of m.reason (emu/jit/stencils.py)
 LOOKUPS, HITS = 2, 3  # indexes of m.counts
 
 
@@ -34,10 +35,17 @@ def probe(m, eip):
     return host_load(e + 16, 64)
 
 
+def set_floor(m):
+    """A translation has left before an instruction: the interpreter does what was left of it, or of the budget if that is less."""
+    m.floor = m.budget - (m.reason - REDO)
+    if m.floor < 0: m.floor = 0
+
+
 def find(m):
-    """The translation for the block at CS:EIP, or 0: interpret it, or 1: it became hot enough to be translated (m.wanted)."""
+    """The translation for the block at CS:EIP, or 0: interpret (to the floor or the block's end), or 1: it became hot enough to be translated (m.wanted)."""
     m.wanted = 0
     code = probe(m, m.eip)
+    if code == 0: m.floor = m.budget - 1  # this instruction has no stencil; the next may have
     if code >= 0: return code
     if m.wanted == 0: return 0
     h = m.heat + (((m.wanted ^ (m.wanted >> 16)) & 0xffff) << 1)

@@ -60,9 +60,9 @@ def handler(program: Program, form: Form) -> str:
 
 
 def next_function(program: Program) -> str:
-    """`next`: finds the record of the next instruction and jumps to its handler; returns at the end of the budget and where fetching faults."""
+    """`next`: finds the record of the next instruction and jumps to its handler; returns where the budget is down at the floor and where fetching faults."""
     f = Lower(program)
-    more = f.emit(f'icmp sgt i64 {f.read_state("budget", 0)}, 0', str)
+    more = f.emit(f'icmp sgt i64 {f.read_state("budget", 0)}, {f.read_state("floor", 0)}', str)
     f.jump(f'br i1 {more}, label %go, label %out')
     f.label('go')
     f.lines.append(f'  %r = inttoptr i64 {f.inline(begin, [Machine("%m")])} to ptr')
@@ -125,10 +125,14 @@ def run_function(program: Program) -> str:
     f.jump(f'switch i64 {code}, label %found [ i64 0, label %interpret i64 1, label %wanted ]')
     f.label('found')
     f.lines.append(f'  call i64 @enter(ptr %m, i64 {code})')
-    f.jump(f'switch i64 {f.read_state("reason", 0)}, label %warm [ i64 0, label %again i64 1, label %interpret ]')
+    f.jump(f'switch i64 {f.read_state("reason", 0)}, label %redo [ i64 0, label %again i64 2, label %warm ]')
+    f.label('redo')
+    f.inline(dispatch.set_floor, [Machine('%m')])
+    f.jump('br label %interpret')
     f.label('interpret')
     f.lines.append('  %start = call i64 @llvm.readcyclecounter()\n  call preserve_nonecc void @next(ptr %m, ptr null)\n  %end = call i64 @llvm.readcyclecounter()')
     f.write_state('cycles', 0, f.emit(f'add i64 {f.read_state("cycles", 0)}, {f.emit("sub i64 %end, %start")}'))
+    f.write_state('floor', 0, 0)
     f.jump('br label %again')
     f.label('wanted')
     f.jump('ret i64 2')

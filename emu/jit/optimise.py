@@ -7,6 +7,8 @@ start goes to the interpreter. The compiled function becomes a blob; its links h
 import time
 from typing import Any, Callable
 
+import llvmlite.binding as llvm
+
 from emu.decoder.table import FORMS
 from emu.isa import flags, operands, x87_lower
 from emu.isa.language import signed as signed_number
@@ -17,13 +19,14 @@ from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.jit.patch import Translator, branch_target, link_rel, read_object
 from emu.jit.regions import Part, Region
-from emu.jit.stencils import FLAT, INTERPRET, TAIL, Unsuitable, x87
+from emu.jit.stencils import FLAT, REDO, TAIL, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
 
 FLAG_WORDS = ('result', 'carries')
 SET_ALL = (flags.flags_arithmetic, flags.flags_logic, flags.flags_result)  # texts that set both words,
 SET_SOME = (flags.flags_keep_carry, flags.set_carry, flags.set_carry_overflow)  # and that depend on what was there
 CHAIN = 4  # of those in a row, at most
+PASSES = ('sroa', 'instruction_combine', 'simplify_cfg', 'new_gvn', 'aggressive_dce', 'sinking', 'simplify_cfg')
 CONSTANT = '!2 = !{}\n'  # marks loads of what no translation changes: the TLB
 
 Pending = tuple[tuple[Callable[..., Any], list[Value], str], ...]  # a text that sets flags, its arguments, the instruction's text
@@ -50,7 +53,7 @@ class Optimised(Lower):
         self.missed: set[str] = set()
         self.exits: dict[int, str] = {}
         self.primitives: set[str] = set()  # of x87
-        self.cold: list[tuple[str, list[str], Pending, str, int, int]] = []  # label, registers and flag words, pending, budget, to be given back, EIP
+        self.cold: list[tuple[str, list[str], Pending, str, int, int, int]] = []  # what cold_exit is told
         for part in region.parts.values(): self.part(part)
         for exit_ in self.cold: self.cold_exit(*exit_)
         self.ir = (HEAD + x87(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in self.exits.values())
@@ -73,7 +76,7 @@ class Optimised(Lower):
         self.pending = self.incoming.get(part.eip, ())
         if part.eip in self.region.headers:
             go, short = self.new(), self.new()
-            self.note_exit(short, 0, part.eip)
+            self.note_exit(short, len(part.block), 0, part.eip)
             over = self.emit(f'icmp slt i64 {self.load(self.left, 64)}, {self.longest[part.eip]}', str)
             self.jump(f'br i1 {over}, label %{short}, label %{go}, !prof !1')
             self.label(go)
@@ -103,20 +106,21 @@ class Optimised(Lower):
         if self.miss in self.missed:
             after, now, was_open, self.lines = self.lines[before[0]:], self.pending, self.open, self.lines[:before[0]]
             self.pending = before[1]
-            self.note_exit(self.miss, len(self.at.block) - n, start)
+            self.note_exit(self.miss, len(self.at.block) - n, len(self.at.block) - n, start)
             self.lines, self.pending, self.open = self.lines + after, now, was_open
 
-    def note_exit(self, label: str, back: int, eip: int) -> None:
-        """The state as it is here goes to the interpreter at a label, with so many instructions given back to the budget."""
+    def note_exit(self, label: str, rest: int, back: int, eip: int) -> None:
+        """The state as it is here goes to the interpreter at a label, for so many instructions, with so many given back to the budget."""
         values = [self.load(s, 64) for s in (*self.registers, *self.flag_slots.values(), self.left)]
-        self.cold.append((label, values[:-1], self.pending, values[-1], back, eip))
+        self.cold.append((label, values[:-1], self.pending, values[-1], rest, back, eip))
 
-    def cold_exit(self, label: str, values: list[str], pending: Pending, left: str, back: int, eip: int) -> None:
+    def cold_exit(self, label: str, values: list[str], pending: Pending, left: str, rest: int, back: int, eip: int) -> None:
+        """Registers and flag words, what is pending, and the budget as they were noted: they leave."""
         self.label(label)
         self.pending, self.replayed = pending, None
         words = dict(zip(FLAG_WORDS, values[8:]))
         words = self.replay({name: Word(v) for name, v in words.items()})
-        Lower.write_state(self, 'reason', 0, INTERPRET)
+        Lower.write_state(self, 'reason', 0, REDO + rest)
         self.call_out('LEAVE', values[:8], words, self.emit(f'add i64 {left}, {back}'), eip)
 
     def call_out(self, where: str, values: list[str], words: dict[str, Value], budget: str, t0: Value) -> None:
@@ -234,6 +238,21 @@ class Optimised(Lower):
         return v
 
 
+def compile_function(ir: str) -> bytes:
+    """IR text -> object file, by the passes that pay: all of O2 takes twice as long and makes nothing faster."""
+    target = build.machine(False, 'small')
+    module = llvm.parse_assembly(ir)
+    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
+    inliner = llvm.create_new_module_pass_manager()
+    inliner.add_always_inliner_pass()  # x87's primitives: a region is one function
+    inliner.add_global_dead_code_eliminate_pass()
+    inliner.run(module, builder)
+    manager = llvm.create_new_function_pass_manager()
+    for name in PASSES: getattr(manager, f'add_{name}_pass')()
+    manager.run(module.get_function('region'), builder)
+    return target.emit_object(module)
+
+
 def ready() -> None:
     """Called first in a worker, so that it has imported everything."""
     build.machine(False, 'small')
@@ -243,7 +262,7 @@ def compile_region(region: Region, mode: int) -> tuple[bytes | None, float]:
     """The object file of a region, None where it cannot be had, and the seconds it took. Runs in a worker process."""
     started = time.process_time()
     try:
-        obj = build.compile_module(Optimised(region, mode).ir, 'small')
+        obj = compile_function(Optimised(region, mode).ir)
     except (Unsuitable, RuntimeError):
         obj = None
     return obj, time.process_time() - started
@@ -253,9 +272,11 @@ def blob(obj: bytes, region: Region, key: Key, translator: Translator) -> Blob |
     """The compiled region as a blob for the cache."""
     p, eip, mode = key
     try:
-        text, relocations = read_object(obj)['region']
+        functions = read_object(obj)
     except AssertionError:
         return None
+    if list(functions) != ['region']: return None  # it calls something that would not come along
+    text, relocations = functions['region']
     code = bytearray(text)
     stubs: dict[int, int] = {}
     links = []

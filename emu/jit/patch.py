@@ -16,11 +16,11 @@ from emu.decoder.table import FORMS
 from emu.isa.state import FS, GS
 from emu.jit import copying
 from emu.jit.copying import LONGEST
-from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, TARGETS, Kind, numbers
+from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, REDO, TARGETS, Kind, numbers
 from emu.tcache.cache import Blob, Key, Link
 
 FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a signed 32-bit number
-FIRST = ('BEGIN', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERPRET, OPTIMISE)))  # in the order of the work area
+FIRST = ('BEGIN', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERPRET, OPTIMISE, REDO)))  # in the order of the work area
 LEADS = {'TAKEN': copying.TAKEN, 'MISS': copying.MISS, 'WARM': copying.WARM}
 LARGEST, MOST_JUMPS = 4096, 8  # of a piece: bytes, and jumps, which all may need an EXIT
 RESULTS = struct.Struct(f'<{3 + 3 * copying.LINKS}q')

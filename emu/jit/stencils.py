@@ -26,6 +26,7 @@ TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
         **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}  # mode key bit 5: flat
 WRITE_SOURCE = ('XCHG', 'XADD')
+SEGMENT_SOURCE = ('PUSH_SEG', 'MOV_FROM_SEG')
 FIXED = {'rep': 0, 'lock': 0, 'seg': DS, 'amask': 0xffffffff}  # what a stencil takes for granted of an instruction; checked only if it asked
 
 
@@ -202,13 +203,13 @@ class SegmentStencil(Stencil):
 def numbers(form: Form) -> tuple[str, ...]:
     """The register numbers that a form's stencils are specialised for: the destination's; the source's too where it is more than a value."""
     names = ('dst',) if form.fields.get('dst_kind') == REG else ()
-    return (*names, 'src') if form.text in WRITE_SOURCE or 'STi' in form.operands else names
+    return (*names, 'src') if form.text in WRITE_SOURCE + SEGMENT_SOURCE or 'STi' in form.operands else names
 
 
 def specialised(form: Form) -> Iterator[tuple[str, dict[str, int]]]:
     """Suffix and known fields of each of a form's stencils."""
     names = numbers(form)
-    for values in product(range(8), repeat=len(names)):
+    for values in product(*(range(6 if name == 'src' and form.text in SEGMENT_SOURCE else 8) for name in names)):
         yield ''.join(f'.{n}' for n in values), {k: int(v) for k, v in form.fields.items()} | dict(zip(names, values))
 
 
@@ -275,7 +276,7 @@ warm:
   ret void
 }}
 '''
-LOOK_UP, INTERPRET, OPTIMISE = 0, 1, 2  # why a translation leaves: what State.reason becomes
+LOOK_UP, INTERPRET, OPTIMISE, REDO = 0, 1, 2, 3  # why a translation leaves: what State.reason becomes; REDO: plus how many instructions; INTERPRET is REDO + 1
 
 
 def exits() -> str:
@@ -288,11 +289,11 @@ def exits() -> str:
   %p = getelementptr i8, ptr %m, i64 {FIELDS['lookup' if why == LOOK_UP else 'leave'].offset}
   %f = load ptr, ptr %p
   %r = getelementptr i8, ptr %m, i64 {FIELDS['reason'].offset}
-  store i32 {why}, ptr %r
+  store i32 {REDO + 1 if why == INTERPRET else why if why != REDO else f'ptrtoint (ptr getelementptr (i8, ptr @count, i64 {REDO}) to i32)'}, ptr %r
   musttail call preserve_nonecc void %f({TRANSLATION.replace('%budget', '%left').replace('%t0', '%eip').replace('%t1', 'poison')})
   ret void
 }}
-''' for why in (LOOK_UP, INTERPRET, OPTIMISE))
+''' for why in (LOOK_UP, INTERPRET, OPTIMISE, REDO))
 
 
 def head() -> str:

@@ -2,20 +2,21 @@
 
 Three ways: no paging, two levels with 4 KB and 4 MB pages, PAE's three with 4 KB and 2 MB pages. A fill makes a page's next access direct when
 the page map has it; a write tag needs a dirty page that holds no code, so that the first store and stores to code come here. Every change of CR0,
-CR3 and CR4 drops all entries, global ones too. Left out: PSE-36 and no-execute, which CPUID does not announce.
+CR4 drops all entries, of CR3 all but global ones. Left out: PSE-36 and no-execute, which CPUID does not announce.
 What lies above 4 GB is not backed: tables there read as ones, pages there are nobody's.
 """
 from emu.isa.debug import cacheable
-from emu.isa.language import GP, PF, Fault, host_load, host_store, outlined
+from emu.isa.language import GP, PF, Fault, host_load, host_store, lowest, outlined
 from emu.isa.state import PAGE_READ, PAGE_WRITE, TLB_ENTRIES
 
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80  # bits of an entry (SDM 3A, figure 4-4)
 WP, PG = 0x10000, 0x80000000  # of CR0
-PSE, PAE = 0x10, 0x20  # of CR4
+PSE, PAE, PGE = 0x10, 0x20, 0x80  # of CR4
 FRAME = 0xffffff000  # 36 address bits
 RESERVED = 0x7ffffff000000000  # the entry bits above them
 PDPTE_RESERVED = 0x1e6
 RSVD = 8  # the error code's bit for them
+LASTING = 2
 NOWHERE = 0xfef00000  # a page that no device has
 EMPTY = 0xfff  # a tag that no access has: tags are compared with the addresses of pages
 
@@ -27,23 +28,27 @@ def translate(m, a, user, writing):
     elif m.cr4 & PAE: page = walk_pae(m, a, user, writing)
     else: page = walk(m, a, user, writing)
     physical = page & 0xfffff000 & m.a20
-    fill(m, a, user, physical, page & 1)
+    fill(m, a, user, physical, page & 1, page & LASTING)
     return physical | (a & 4095)
 
 
-def fill(m, a, user, physical, direct):
-    """Enters the page into the TLB if it is memory and no access to it has to be looked at; direct: stores need no walk."""
+def fill(m, a, user, physical, direct, lasting):
+    """Enters the page into the TLB if it is memory and no access to it has to be looked at; direct: stores need no walk; lasting: it is global."""
     page = page_word(m, physical)
     if page & PAGE_READ and cacheable(m, a, user):
         n = ((a >> 12) & 1023) + (user << 10)
         tag = a & 0xfffff000
+        bit = 1 << (n & 31)
+        m.tlb_used[n >> 5] = m.tlb_used[n >> 5] | bit
+        if lasting: m.tlb_global[n >> 5] = m.tlb_global[n >> 5] | bit
+        else: m.tlb_global[n >> 5] = m.tlb_global[n >> 5] & ~bit
         m.tlb_addend[n] = (page & -4096) - tag
         m.tlb_read[n] = tag
         if direct and (page & PAGE_WRITE) and host_load(m.code_map + ((physical >> 12) << 3), 64) == 0: m.tlb_write[n] = tag
         else: m.tlb_write[n] = EMPTY
 
 
-# --- the tables: a walk returns the page's address, plus 1 if stores need no other walk -----------------------------------------------
+# --- the tables: a walk returns the page's address, plus 1 if stores need no other walk, plus LASTING -----------------------------------------------
 
 def walk(m, a, user, writing):
     """32-bit paging (SDM 3A 4.3)."""
@@ -53,14 +58,14 @@ def walk(m, a, user, writing):
     if pde & PS and m.cr4 & PSE:
         permit(m, a, pde, user, writing)
         pde = use(m, at, pde, 32, A | (writing << 6))
-        return (pde & 0xffc00000) | (a & 0x3ff000) | storable(m, pde, pde, user)
+        return (pde & 0xffc00000) | (a & 0x3ff000) | storable(m, pde, pde, user) | lasting(m, pde)
     at2 = (pde & 0xfffff000) + ((a >> 10) & 0xffc)
     pte = table_load(m, at2, 32)
     if pte & P == 0: page_fault(m, a, 0, user, writing)
     permit(m, a, pde & pte, user, writing)
     use(m, at, pde, 32, A)
     pte = use(m, at2, pte, 32, A | (writing << 6))
-    return (pte & 0xfffff000) | storable(m, pde & pte, pte, user)
+    return (pte & 0xfffff000) | storable(m, pde & pte, pte, user) | lasting(m, pte)
 
 
 def walk_pae(m, a, user, writing):
@@ -74,7 +79,7 @@ def walk_pae(m, a, user, writing):
     if pde & PS:
         permit(m, a, pde, user, writing)
         pde = use(m, at, pde, 64, A | (writing << 6))
-        return backed((pde & FRAME & ~0x1fffff) | (a & 0x1ff000)) | storable(m, pde, pde, user)
+        return backed((pde & FRAME & ~0x1fffff) | (a & 0x1ff000)) | storable(m, pde, pde, user) | lasting(m, pde)
     at2 = (pde & FRAME) + ((a >> 9) & 0xff8)
     pte = table_load(m, at2, 64)
     if pte & P == 0: page_fault(m, a, 0, user, writing)
@@ -82,7 +87,7 @@ def walk_pae(m, a, user, writing):
     permit(m, a, pde & pte, user, writing)
     use(m, at, pde, 64, A)
     pte = use(m, at2, pte, 64, A | (writing << 6))
-    return backed(pte & FRAME) | storable(m, pde & pte, pte, user)
+    return backed(pte & FRAME) | storable(m, pde & pte, pte, user) | lasting(m, pte)
 
 
 def backed(physical):
@@ -103,6 +108,12 @@ def storable(m, rights, entry, user):
     if rights & RW: return 1
     if user or m.cr0 & WP: return 0
     return 1
+
+
+def lasting(m, entry):
+    """LASTING for a global page (SDM 3A 4.10.2.4): bit 8 of the entry that maps it, if CR4.PGE is set."""
+    if m.cr4 & PGE: return (entry >> 7) & LASTING
+    return 0
 
 
 def use(m, at, entry, w, bits):
@@ -133,10 +144,10 @@ def page_fault(m, a, code, user, writing):
 
 
 def load_cr3(m, v):
-    """CR3 = v: with PAE the four pointers are read now (SDM 3A 4.4.1), #GP(0) for reserved bits; drops all translations."""
+    """CR3 = v: with PAE the four pointers are read now (SDM 3A 4.4.1), #GP(0) for reserved bits; drops all entries but global ones."""
     if m.cr0 & PG and m.cr4 & PAE: load_pdptes(m, v)
     m.cr3 = v
-    flush_tlb(m)
+    flush_local(m)
 
 
 @outlined
@@ -164,6 +175,26 @@ def flush_tlb(m):
         m.tlb_read[n] = EMPTY
         m.tlb_write[n] = EMPTY
         n = n + 1
+    n = 0
+    while n < TLB_ENTRIES >> 4:
+        m.tlb_used[n] = 0
+        m.tlb_global[n] = 0
+        n = n + 1
+
+
+@outlined
+def flush_local(m):
+    """Empties what is not global."""
+    k = 0
+    while k < TLB_ENTRIES >> 4:
+        entries = m.tlb_used[k] & ~m.tlb_global[k]
+        m.tlb_used[k] = m.tlb_used[k] & m.tlb_global[k]
+        while entries:
+            n = (k << 5) + lowest(entries)
+            m.tlb_read[n] = EMPTY
+            m.tlb_write[n] = EMPTY
+            entries = entries & (entries - 1)
+        k = k + 1
 
 
 @outlined

@@ -10,7 +10,7 @@ import time
 from typing import Any, Callable, Iterable, Sequence
 
 from emu import bios, boot, guests, stats
-from emu.bios import Bios
+from emu.bios import Bios, post
 from emu.boot import firmware
 from emu.boot.acpi import Hardware
 from emu.cpu import Cpu
@@ -113,8 +113,8 @@ class Machine:
         self.slice_end = 0  # guest time
         self.polled = 0  # when the event loop was last looked at, on the host's clock
         for n, uart in self.pc.uarts.items(): self.connect(uart, lines[n])
+        self.bios = Bios(self.pc, self.cpu.state, self.memory, self.drives, self.hardware, options.boot.once or options.boot.order) if self.entry or options.bios == OWN else None
         if self.entry: self.enter(self.entry)
-        elif options.bios == OWN: Bios(self.pc, self.cpu.state, self.memory, self.drives, self.hardware, options.boot.once or options.boot.order)
 
     # --- what the devices see of the CPU ---------------------------------------------------------------------------------------
 
@@ -193,7 +193,9 @@ class Machine:
 
     def enter(self, entry: boot.Entry) -> None:
         """Brings CPU and devices to where firmware leaves them to a kernel."""
+        assert self.bios
         self.pc.pci.assign()
+        post.screen(self.bios)
         firmware.stand_in(self.memory, self.pc.pci.devices[0, 0], self.pc.pm, self.hardware)
         boot.enter(self.cpu.state, entry)
 

@@ -40,13 +40,15 @@ def power_on(bios: 'Bios', c: Caller) -> None:
     data_area(bios)
     find_drives(bios)
     set_ticks(bios)
-    if bios.vga:
-        bios.put(0x487, 8, 0x60)
-        bios.put(0x488, 8, 0xf9)
-        bios.put(0x489, 8, 0x51)
-        bios.put(0x48a, 8, video.VGA_COLOUR)
-        video.set_mode(bios, 3)
+    screen(bios)
     say(bios, f'emu BIOS, {bios.memory.size >> 20} MB\r\n\n')
+
+
+def screen(bios: 'Bios') -> None:
+    """80 x 25 characters in colour, if there is a display adapter."""
+    if bios.vga is None: return
+    for at, v in ((0x487, 0x60), (0x488, 0xf9), (0x489, 0x51), (0x48a, video.VGA_COLOUR)): bios.put(at, 8, v)
+    video.set_mode(bios, 3)
 
 
 def interrupts(bios: 'Bios') -> None:

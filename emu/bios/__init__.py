@@ -107,12 +107,12 @@ class Bios:
         return v >> 16, v & 0xffff
 
     def out(self, port: int, v: int) -> None:
-        """A byte to a port."""
-        self.pc.bus.port_out(port, 8, v & 0xff)
+        """A byte to a port; a log of the guest's accesses does not see it."""
+        self.pc.bus.output(port, 8, v & 0xff)
 
     def inp(self, port: int) -> int:
         """A byte from one."""
-        return self.pc.bus.port_in(port, 8)
+        return self.pc.bus.input(port, 8)
 
     def cmos(self, at: int) -> int:
         """A byte of the CMOS."""

@@ -326,13 +326,13 @@ def test_address_in_the_result(mt: int, head: int, first: int, count: int, addre
 
 
 def test_end_of_cylinder() -> None:
-    """ST1's EN: sectors up to EOT were read and the host wants more."""
+    """ST1's EN: sectors up to EOT were read and the host wants more; the address is the last sector's."""
     m = machine()
     m.dma_for(6, 512 * 4)
-    assert m.command(0x46, 0, 0, 0, 17, 2, 18, 27, 255) == [0x40, 0x80, 0, 1, 0, 1, 2]
+    assert m.command(0x46, 0, 0, 0, 17, 2, 18, 27, 255) == [0x40, 0x80, 0, 0, 0, 18, 2]
     assert m.got(3) == [16, 17, 0]
     m.dma_for(6, 512 * 40)
-    assert m.command(0xc6, 0, 0, 0, 17, 2, 18, 27, 255) == [0x44, 0x80, 0, 1, 0, 1, 2]  # with MT up to the end of side 1
+    assert m.command(0xc6, 0, 0, 0, 17, 2, 18, 27, 255) == [0x44, 0x80, 0, 0, 1, 18, 2]  # with MT up to the end of side 1
     assert m.got(21) == [*range(16, 36), 0]
 
 
@@ -418,7 +418,7 @@ def test_read_deleted_data() -> None:
     m = machine()
     m.dma_for(6, 512 * 2)
     assert m.command(0x4c, 0, 0, 0, 4, 2, 18, 27, 255) == [0, 0, 0x40, 0, 0, 4, 2] and m.got(2) == [3, 0]
-    assert m.command(0x6c, 0, 0, 0, 4, 2, 18, 27, 255) == [0x40, 0x80, 0x40, 1, 0, 1, 2]
+    assert m.command(0x6c, 0, 0, 0, 4, 2, 18, 27, 255) == [0x40, 0x80, 0x40, 0, 0, 18, 2]
 
 
 def test_verify() -> None:
@@ -478,7 +478,26 @@ def test_read_without_dma() -> None:
         assert m.read(MSR) == 0xf0
         data.append(m.read(FIFO))
     assert data == bytes(m.drives[0].image.data[16 * 512:18 * 512])
-    assert m.result() == [0x40, 0x80, 0, 1, 0, 1, 2]
+    assert m.result() == [0x40, 0x80, 0, 0, 0, 18, 2]
+
+
+def test_overrun_without_dma() -> None:
+    """The host stops in the second sector: OR, and the address of that one; a host that only pauses loses nothing."""
+    m = machine()
+    m.command(3, 0xdf, 3)
+    m.send(0x46, 0, 0, 0, 1, 2, 18, 27, 255)
+    for _ in range(600):
+        m.wait()
+        m.time += 100_000
+        m.clock.run_due()
+        assert m.read(MSR) == 0xf0
+        m.read(FIFO)
+    m.time += 9_000_000
+    m.clock.run_due()
+    assert m.read(MSR) == 0xf0
+    m.time += 1_000_000
+    m.clock.run_due()
+    assert m.irq and m.result() == [0x40, 0x10, 0, 0, 0, 2, 2]
 
 
 def test_write_without_dma() -> None:

@@ -1,7 +1,7 @@
 """The 82077AA floppy disk controller in its PC/AT mode (Intel 82077AA data sheet, 290166): ports 3F2h to 3F5h and 3F7h, IRQ6, DMA channel 2.
 
 Drives and disks are in floppy.py. A command's sectors follow each other every SECTOR, and a whole sector goes to or comes from the host in one call; where the
-DMA channel is not programmed yet the controller waits for it, at most WAIT, before it reports an overrun. Times are much shorter than a disk's.
+DMA channel is not programmed yet the controller waits for it, at most WAIT, before it reports an overrun; LATE is that time in non-DMA mode. Times are much shorter than a disk's.
 
 Not as the data sheet: a command for another cylinder than the one under the head seeks even if CONFIGURE has not enabled that (SeaBIOS relies on it, as QEMU and
 Bochs do it); without a disk, or with the motor off, a command ends with a missing address mark instead of waiting for index pulses.
@@ -17,7 +17,7 @@ from emu.hw.dma import FROM_MEMORY, TO_MEMORY, Dma
 from emu.hw.floppy import RATE_250K, SECTOR, Drive
 
 CHANNEL = 2
-RESET_TIME, STEP_TIME, START_TIME, SECTOR_TIME, WAIT = 20_000, 10_000, 60_000, 30_000, 200_000_000  # ns
+RESET_TIME, STEP_TIME, START_TIME, SECTOR_TIME, WAIT, LATE = 20_000, 10_000, 60_000, 30_000, 200_000_000, 10_000_000  # ns
 MAX_STEPS = 79  # of RECALIBRATE
 
 NOT_RESET, DMA_GATE = 4, 8  # of DOR
@@ -79,6 +79,7 @@ class Fdc:
         self.buffer = bytearray()  # execution: of what goes to the host the rest, of what comes from it what is there
         self.wanted = 0  # bytes that shall come
         self.exchanging = False
+        self.moved = 0  # when the host moved a byte last
         self.pending: dict[int, int] = {}  # drive: ST0 for SENSE INTERRUPT STATUS
         self.cylinders = [0] * 4  # PCN
         self.busy = 0
@@ -158,7 +159,7 @@ class Fdc:
             if not self.result: self.phase = 'idle'
             return v
         if self.by_hand() and self.kind.direction == 'in':
-            v = self.buffer.pop(0)
+            v, self.moved = self.buffer.pop(0), self.clock.now()
             self.interrupt(False)
             if self.buffer: self.interrupt(True)
             else: self.exchanged(False)
@@ -169,6 +170,7 @@ class Fdc:
         """A byte of a command, or of a sector in non-DMA mode."""
         if self.by_hand() and self.kind.direction == 'out':
             self.buffer.append(v)
+            self.moved = self.clock.now()
             self.interrupt(False)
             if len(self.buffer) < self.wanted: self.interrupt(True)
             else: self.exchanged(False)
@@ -301,6 +303,7 @@ class Fdc:
         st1, st2 = self.st1 | st1, self.st2 | st2
         if st1: st0 |= ABNORMAL
         self.answer(st0 | self.ended_seek | self.side << 2 | self.unit, st1, st2, self.c, self.h, self.r, self.n)
+        self.interrupt(False)  # in non-DMA mode it may still ask for a byte: the result is an edge of its own
         self.interrupt(True)
 
     def found(self, head: int) -> Drive | None:
@@ -340,10 +343,19 @@ class Fdc:
     def exchange(self, data: bytes = b'', wanted: int = 0) -> None:
         """Data for the host, or bytes wanted of it."""
         self.buffer, self.wanted, self.exchanging = bytearray(data), wanted, True
-        if self.specified[1] & 1: return self.interrupt(True)
+        if self.specified[1] & 1:
+            self.moved = self.clock.now()
+            self.timer = self.clock.at(self.moved + LATE, self.late)
+            return self.interrupt(True)
         self.timer = self.clock.at(self.clock.now() + WAIT, lambda: self.finish(st1=OVERRUN))
         self.dma.request(CHANNEL, True, self.pump)
         return self.pump()
+
+    def late(self) -> None:
+        """Non-DMA mode: the host has what it wants, or forgets its data: an overrun, by which Linux's driver ends a transfer."""
+        due = self.moved + LATE
+        if self.clock.now() >= due: self.finish(st1=OVERRUN)
+        else: self.timer = self.clock.at(due, self.late)
 
     def pump(self) -> None:
         """Moves what the DMA channel takes; the rest waits for it."""
@@ -381,11 +393,13 @@ class Fdc:
             if ended or self.done >= self.eot: return self.finish()
         else:
             by_count = name == 'verify' and bool(self.command[1] & 0x80)
-            side, last = self.side, self.advance()
+            side, address, last = self.side, (self.c, self.h, self.r), self.advance()
             if ended or by_count and self.done == (self.length or 256) or name == 'verify' and last and not by_count:
                 self.side = side
                 return self.finish()
-            if last: return self.finish(st1=END_OF_CYLINDER)
+            if last:
+                self.c, self.h, self.r = address  # Table 5-6 is for transfers that the host terminates; Linux counts by the last sector here
+                return self.finish(st1=END_OF_CYLINDER)
         self.timer = self.clock.at(self.clock.now() + SECTOR_TIME, self.next_sector)
         return None
 

@@ -1,0 +1,99 @@
+"""Guests from floppies as a user starts them, and Linux's floppy driver: reading, writing, a change of disks."""
+import hashlib
+import shutil
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from emu import guests
+from emu.server.client import Client
+from tests.test_boot_disks import boot, everything  # noqa: F401 (a fixture)
+from tests.test_boot_linux import PATIENCE, Person
+
+
+def file(guest: str, name: str) -> str:
+    """A guest's file."""
+    try:
+        return str(guests.get(guest)[name])
+    except guests.EmuError as error:
+        pytest.skip(f'no image to boot: {error}')
+
+
+def test_grub(boot) -> None:  # noqa: F811
+    """Its boot sector reads the core image through SeaBIOS, sector by sector; the prompt echoes."""
+    person = boot('floppies', 'floppy-grub.img', 'fda')
+    person.expect('BOOTLOADER-READY')
+    person.expect('grub> ')
+    person.type('ls\r')
+    person.expect(r'\(fd0\)')
+
+
+@everything
+def test_memtest(boot) -> None:  # noqa: F811
+    """SYSLINUX from FAT; memtest86+ tests 16 MB without errors for a while."""
+    person = boot('floppies', 'floppy-memtest.img', 'fda', '-m', '16', '-cpu', 'pentium3')
+    person.expect(r'Status: Testing')
+    person.expect(r'#3 ')
+    assert 'Errors: 0' in person.log and 'Errors: 1' not in person.log
+
+
+@everything
+@pytest.mark.parametrize('name, lines', [('hdt', ('Hardware Detection Tool', 'PCI Devices(')), ('invaders', ('-*-           -*-',))])
+def test_screens(boot, tmp_path: Path, name: str, lines: tuple[str, ...]) -> None:  # noqa: F811
+    """com32 programs on the text screen."""
+    person = boot('floppies', f'floppy-{name}.img', 'fda', '-control', f'{tmp_path}/s')
+    end, text = time.monotonic() + PATIENCE, ''
+    while not all(line in text for line in lines):
+        assert time.monotonic() < end and person.process.poll() is None, text
+        person.read(1)
+        if (tmp_path / 's').exists():
+            with closing(Client(f'{tmp_path}/s')) as client: text = str(client.execute('screentext'))
+
+
+@pytest.fixture
+def linux(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Person]:
+    """At its shell, with the driver loaded and a copy of GRUB's floppy in drive A; `request.param` is more of the kernel's command line."""
+    disk = tmp_path / 'a.img'
+    shutil.copy(file('floppies', 'floppy-grub.img'), disk)
+    append = f'console=ttyS0 modules=1 end=shell {request.param}'
+    person = Person([sys.executable, '-m', 'emu', 'run', '-nographic', '-m', '128', '-kernel', file('linux', 'vmlinuz-686'), '-initrd', file('linux', 'initramfs-686.gz'),
+                     '-append', append, '-fda', str(disk), '-control', f'{tmp_path}/s'])
+    person.expect('GUEST-CHECKS-DONE')
+    person.expect(r'/ # ')
+    yield person
+    person.close()
+
+
+def ask(person: Person, command: str, answer: str) -> None:
+    """A command whose output, or its last line, is this."""
+    person.type(f'{command}; echo an"swer"\r')
+    assert answer in person.expect('answer\n')
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@everything
+@pytest.mark.parametrize('linux', ['', 'floppy.floppy=nodma'], indirect=True, ids=['dma', 'nodma'])
+def test_linux_reads_and_writes(linux: Person, tmp_path: Path) -> None:
+    """All sectors are the host's; what is written is in the file when `dd` and `sync` are done; another disk is noticed."""
+    disk = tmp_path / 'a.img'
+    before = disk.read_bytes()
+    ask(linux, 'dd if=/dev/fd0 bs=18k 2>/dev/null | sha256sum', sha(before))
+    ask(linux, 'seq 1 300000 | dd of=/dev/fd0 bs=512 seek=1001 count=777 iflag=fullblock conv=notrunc 2>/dev/null; sync', '')
+    text = ''.join(f'{n}\n' for n in range(1, 300001)).encode()[:777 * 512]
+    assert disk.read_bytes() == before[:1001 * 512] + text + before[1778 * 512:]
+    small = tmp_path / 'b.img'
+    small.write_bytes(bytes(k * k >> 9 & 0xff for k in range(720 << 10)))
+    with closing(Client(f'{tmp_path}/s')) as client:
+        client.execute('change', {'device': 'floppy0', 'filename': str(small), 'read-only': True})
+        ask(linux, 'cat /dev/fd0', '')  # Linux does not look for a change when it opens a disk in its first five minutes: this read fails
+        ask(linux, 'sha256sum /dev/fd0', sha(small.read_bytes()))
+        ask(linux, 'echo x >/dev/fd0', 'Read-only file system')
+        client.execute('eject', {'device': 'floppy0'})
+        ask(linux, 'cat /dev/fd0', 'Input/output error')

@@ -9,18 +9,15 @@ from typing import Iterator
 
 import pytest
 
-from emu import guests
 from emu.server.client import Client
+from tests.conftest import guest
 from tests.test_boot_disks import boot, everything  # noqa: F401 (a fixture)
 from tests.test_boot_linux import PATIENCE, Person
 
 
-def file(guest: str, name: str) -> str:
+def file(name: str, path: str) -> str:
     """A guest's file."""
-    try:
-        return str(guests.get(guest)[name])
-    except guests.EmuError as error:
-        pytest.skip(f'no image to boot: {error}')
+    return str(guest(name)[path])
 
 
 def test_grub(boot) -> None:  # noqa: F811

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from _watch import EMU, REPORTS, Failure, Watched, host, qemu_version
 from tqdm import tqdm
 
+from emu import guests
 from emu.guests import initramfs
 
 MB = 1 << 20
@@ -59,19 +60,20 @@ def once(system: str, folder: Path, mode: str, each: list[Test], timeout: float)
 def main() -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     arguments.add_argument('--repeat', type=int, default=1, help='boots of each (default 1)')
-    arguments.add_argument('--guest', type=Path, required=True, help='a folder with vmlinuz-686 and initramfs-686.gz (with modules)')
+    arguments.add_argument('--guest', type=Path, help='a folder with vmlinuz-686 and initramfs-686.gz (default: what `emu guest get linux` makes)')
     arguments.add_argument('--cd', type=int, default=64, help='megabytes of the CD (default 64)')
     arguments.add_argument('--timeout', type=float, default=200, help='seconds to wait for a line (default 200)')
     arguments.add_argument('--out', type=Path, default=REPORTS, help='where the report goes')
     given = arguments.parse_args()
+    guest = given.guest or guests.get('linux')['vmlinuz-686'].parent
     modes = {'DMA': tests(False, given.cd), 'PIO': tests(True, given.cd)}
     runs: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {(system, mode): [] for mode in modes for system in ('emu', 'QEMU')}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / 'kernel').symlink_to((given.guest / 'vmlinuz-686').resolve())
+        (folder / 'kernel').symlink_to((guest / 'vmlinuz-686').resolve())
         for name, size in (('disk', DISK), ('cd', given.cd)): (folder / name).write_bytes(b'\xa5' * (size * MB))
         for mode, each in modes.items():
-            (folder / f'initramfs-{mode}').write_bytes((given.guest / 'initramfs-686.gz').read_bytes() + initramfs.build([], {'dd.sh': script(each)}))
+            (folder / f'initramfs-{mode}').write_bytes((guest / 'initramfs-686.gz').read_bytes() + initramfs.build([], {'dd.sh': script(each)}))
         for system, mode in tqdm(list(runs) * given.repeat, unit='boot', disable=None):
             try:
                 runs[system, mode].append(once(system, folder, mode, modes[mode], given.timeout))

@@ -4,6 +4,7 @@ The guest is Debian's kernel with its drivers; a script in its initramfs runs dd
 (libata.dma=0). Writes go to a snapshot. Times are the host's, from the line before a dd to the line after it; CPU time is what the machine's processes used meanwhile.
 """
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -80,7 +81,9 @@ def main() -> int:
             except Failure as failure:
                 print(f'{system}: {failure}', file=sys.stderr)
                 return 1
-    lines = [f'# Disks and CDs\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n{given.repeat} boot(s) of each; medians.\n\n'
+    lines = [f'# Disks and CDs\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'
+             f'{given.repeat} boot(s) of each; medians. Load average during the runs: {os.getloadavg()[1]:.1f}; above 1 the times of both are\n'
+             'as noisy as that, and CPU time tells more.\n\n'
              '| what | MB/s, emu | QEMU | time, emu : QEMU | CPU time, emu : QEMU |\n| --- | ---: | ---: | ---: | ---: |\n']
     for mode, each in modes.items():
         for test in each:

@@ -11,7 +11,7 @@ import pytest
 
 from emu import guests
 from emu.guests import initramfs
-from tests.conftest import ALL
+from tests.conftest import ALL, guest
 from tests.test_boot_linux import Person
 
 MB = 1 << 20
@@ -22,10 +22,7 @@ Start = Callable[..., Person]
 @pytest.fixture
 def linux(tmp_path: Path) -> Iterator[Start]:
     """Boots the kernel with drivers; it runs a script, then powers off. A machine that ran before is killed (kill -9)."""
-    try:
-        files = guests.get('linux')
-    except guests.EmuError as error:
-        pytest.skip(f'no kernel to boot: {error}')
+    files = guest('linux')
     people: list[Person] = []
 
     def start(script: str, *options: str, append: str = '') -> Person:

@@ -7,7 +7,7 @@ Condition codes that manuals leave undefined are as on an AMD processor.
 """
 # isort: off
 from emu.isa.flags import condition, set_arithmetic_flags
-from emu.isa.language import FERR, MF, NM, Fault, highest, mask, outlined, signed
+from emu.isa.language import FERR, GP, MF, NM, Fault, highest, mask, outlined, signed
 from emu.isa.operands import address
 from emu.isa.state import CS
 from emu.isa.x87_exact import (
@@ -993,4 +993,66 @@ def load_registers(m, p):
         m.fpu_mantissa[st(m, n)] = mantissa
         m.fpu_exponent[st(m, n)] = get_word(m, p, 4, 16)
         p = (p + 10) & 0xffffffff
+        n = n + 1
+
+
+FX_SIZE, FX_REGISTERS = 512, 32  # FXSAVE's image, and where ST(0) is in it
+
+
+def fx_area(m, i, need):
+    """The linear address of FXSAVE's image; #GP(0) unless it is a multiple of 16."""
+    p = linear(m, i.seg, address(m, i), FX_SIZE, need)
+    if p & 15: raise Fault(GP, 0)
+    return p
+
+
+def FXSAVE(m, i):
+    available(m)
+    p = fx_area(m, i, WRITE)
+    writable(m, p, FX_SIZE)
+    store_extended_state(m, p)
+
+
+def FXRSTOR(m, i):
+    available(m)
+    p = fx_area(m, i, READ)
+    readable(m, p, FX_SIZE)
+    load_extended_state(m, p)
+
+
+@outlined
+def store_extended_state(m, p):
+    """FXSAVE's image without SSE (SDM 1, table 10-2): tags are one bit each, set where a register is not empty; ST(0) to ST(7) take 16 bytes each."""
+    put_word(m, p, 0, 16, m.fpu_control)
+    put_word(m, p, 1, 16, status_word(m))
+    put_word(m, p, 2, 16, ~m.fpu_empty & 0xff)
+    put_word(m, p, 3, 16, m.fpu_opcode)
+    put_word(m, p, 2, 32, m.fpu_ip)
+    put_word(m, p, 3, 32, m.fpu_cs)
+    put_word(m, p, 4, 32, m.fpu_dp)
+    put_word(m, p, 5, 32, m.fpu_ds)
+    n = 0
+    while n < 8:
+        p2 = (p + FX_REGISTERS + (n << 4)) & 0xffffffff
+        put_word(m, p2, 0, 64, m.fpu_mantissa[st(m, n)])
+        put_word(m, p2, 1, 64, m.fpu_exponent[st(m, n)] & 0xffff)
+        n = n + 1
+
+
+@outlined
+def load_extended_state(m, p):
+    """FXSAVE's image back; all of it can be read."""
+    set_control_word(m, get_word(m, p, 0, 16))
+    set_status_word(m, get_word(m, p, 1, 16))
+    m.fpu_empty = ~get_word(m, p, 4, 8) & 0xff
+    m.fpu_opcode = get_word(m, p, 3, 16) & 0x7ff
+    m.fpu_ip = get_word(m, p, 2, 32)
+    m.fpu_cs = get_word(m, p, 6, 16)
+    m.fpu_dp = get_word(m, p, 4, 32)
+    m.fpu_ds = get_word(m, p, 10, 16)
+    n = 0
+    while n < 8:
+        p2 = (p + FX_REGISTERS + (n << 4)) & 0xffffffff
+        m.fpu_mantissa[st(m, n)] = get_word(m, p2, 0, 64)
+        m.fpu_exponent[st(m, n)] = get_word(m, p2, 4, 16)
         n = n + 1

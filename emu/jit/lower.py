@@ -10,10 +10,10 @@ import operator
 import textwrap
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, Callable, Iterable
+from typing import Any, Callable
 
 from emu.decoder import record
-from emu.isa import language, sse_lower, state, x87_lower
+from emu.isa import language, state, x87_lower
 
 BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mult: ('mul', operator.mul), ast.BitAnd: ('and', operator.and_),
           ast.BitOr: ('or', operator.or_), ast.BitXor: ('xor', operator.xor), ast.LShift: ('shl', operator.lshift), ast.RShift: ('ashr', operator.rshift)}
@@ -21,14 +21,6 @@ COMPARE = {ast.Eq: ('eq', operator.eq), ast.NotEq: ('ne', operator.ne), ast.Lt: 
            ast.Gt: ('sgt', operator.gt), ast.GtE: ('sge', operator.ge)}
 CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'code_written': 2, 'timestamp': 1,
              'log_interrupt': 4, 'log_code': 3}
-
-
-HOST = x87_lower.NAMES | sse_lower.NAMES  # primitives that are functions of the host's instructions
-
-
-def host_functions(names: Iterable[str] = HOST) -> str:
-    """The IR of such primitives."""
-    return x87_lower.functions(x87_lower.NAMES & set(names)) + sse_lower.functions(sse_lower.NAMES & set(names))
 
 
 class Word(str):
@@ -101,7 +93,7 @@ def may_fault(text: Callable[..., Any]) -> bool:
 
 
 def is_primitive(function: Callable[..., Any]) -> bool:
-    return function.__module__ == language.__name__ or function.__name__ in HOST
+    return function.__module__ == language.__name__ or function.__name__ in x87_lower.NAMES
 
 
 class Program:
@@ -288,12 +280,9 @@ class Lower:
         name = text.__name__
         if name in CALLBACKS:
             target = self.emit(f'load ptr, ptr {self.state_place("call_" + name, 0)}', str)
-            inside = self.emit('call i1 @sse_out(ptr %m)', str)
-            v = self.emit(f'call i64 {target}({", ".join(f"i64 {self.word(v)}" for v in args[1:])})')
-            self.lines.append(f'  call void @sse_back(ptr %m, i1 {inside})')
-            return v
-        if name in HOST:
-            return self.emit(f'call i64 @{name}({", ".join(["ptr %m", *(f"i64 {self.word(v)}" for v in args[1:])])})')
+            return self.emit(f'call i64 {target}({", ".join(f"i64 {self.word(v)}" for v in args[1:])})')
+        if name in x87_lower.NAMES:
+            return self.emit(f'call i64 @{name}(ptr %m, {", ".join(f"i64 {self.word(v)}" for v in args[1:])})')
         if all(known(v) for v in args):
             return text(*args)
         return getattr(self, 'p_' + name)(*args)

@@ -11,17 +11,17 @@ from itertools import product
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from emu.decoder.table import FORMS, Form
-from emu.isa import operands
+from emu.isa import operands, x87_lower
 from emu.isa.language import mask
-from emu.isa.operands import MM, REG, XMM, address, get_reg
+from emu.isa.operands import REG, address, get_reg
 from emu.isa.state import CS, DS, FIELDS, FS, GS
 from emu.isa.texts import TEXTS
 from emu.jit.interpreter import REGISTERS, TRANSLATION
-from emu.jit.lower import HEAD, HOST, Lower, Machine, Program, Record, Slot, Value, Word, host_functions, known
+from emu.jit.lower import HEAD, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.mem.access import linear
 
 FLAG_WORDS = frozenset(('result', 'carries'))
-HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode', 'dst', 'src')  # dst, src: of an MMX or XMM register, times 16
+HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode')
 TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
         **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}  # mode key bit 5: flat
@@ -32,10 +32,6 @@ FIXED = {'rep': 0, 'lock': 0, 'seg': DS, 'amask': 0xffffffff}  # what a stencil 
 
 class Unsuitable(Exception):
     """This text cannot be a stencil."""
-
-
-class Hole(str):
-    """A hole's name: an index of registers that State has 16 bytes apart."""
 
 
 class Stencil(Lower):
@@ -102,16 +98,11 @@ class Stencil(Lower):
         self.asked.add(name)
         if name in FIXED:
             return FIXED[name]
-        if self.fields.get(name + '_kind') in (MM, XMM):
-            return Hole(name)
-        if name in HOLES and name not in ('dst', 'src'):
+        if name in HOLES:
             return self.hole(name)
         raise Unsuitable(f'{self.name} needs {name}')
 
     def state_place(self, name: str, index: Value) -> str:
-        if isinstance(index, Hole):
-            assert FIELDS[name].stride == 16
-            return self.emit(f'getelementptr i8, ptr {super().state_place(name, 0)}, i64 {self.emit(f"ptrtoint ptr @{index} to i64")}', str)
         place = super().state_place(name, index)
         if name.startswith('tlb_'):
             return self.emit(f'getelementptr i8, ptr {place}, i64 {self.emit("ptrtoint ptr @tlb to i64")}', str)
@@ -307,12 +298,12 @@ def exits() -> str:
 
 def head() -> str:
     holes = ''.join(f'@{h} = external dso_local global i8, !absolute_symbol !0\n' for h in HOLES)
-    return HEAD + ''.join(f'declare preserve_nonecc void @{t}({TRANSLATION})\n' for t in TARGETS) + holes + host()
+    return HEAD + ''.join(f'declare preserve_nonecc void @{t}({TRANSLATION})\n' for t in TARGETS) + holes + x87()
 
 
-def host(names: Iterable[str] = HOST) -> str:
-    """Primitives of the host's instructions, to be inlined: a stencil calls nothing."""
-    return host_functions(names).replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
+def x87(names: Iterable[str] = x87_lower.NAMES) -> str:
+    """x87 primitives, to be inlined: a stencil calls nothing."""
+    return x87_lower.functions(names).replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
 
 
 TAIL = '!0 = !{i64 -2147483648, i64 2147483648}\n!1 = !{!"branch_weights", i32 1, i32 1000}\n'

@@ -21,11 +21,11 @@ from emu.bios.caller import CF, SPIN, WAIT, ZF, Caller, guarded
 from emu.boot.acpi import Hardware
 from emu.hw.pc import Pc
 from emu.isa.flags import set_arithmetic_flags
-from emu.isa.state import State
+from emu.isa.state import CS, State
 from emu.mem.memory import Memory
 
 TRAP = 0xae  # the port; see rom.s
-SIZE = 0x10000
+ROM, SIZE = 0xf0000, 0x10000  # where its stubs run
 ANSWER = {None: 0, WAIT: CF | ZF, SPIN: CF}  # flags for the stub: done, again after an interrupt, again
 FONT = Path(__file__).with_name('font.bin')
 FONT_AT = {16: 0, 14: 4096, 8: 7680}  # in font.bin
@@ -79,8 +79,9 @@ class Bios:
         self.asked = False  # for a bootable medium
 
     def trap(self, port: int, w: int, v: int) -> None:
-        """A stub calls its service; the answer is in CF and ZF."""
+        """A stub of the ROM calls its service; the answer is in CF and ZF. To all others the port is nobody's."""
         c = self.caller
+        if c.m.base[CS] != ROM: return
         service = self.services.get(c.service)
         answer = service(self, c) if service else None
         set_arithmetic_flags(c.m, ANSWER.get(answer, 0))

@@ -3,16 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 EMU := $(VENV)/bin/emu
 STAMP := $(VENV)/installed
+# What the tests need of Debian: a compiler for the oracle that runs cases on the host's CPU; apt and dpkg-deb fetch guests.
+PACKAGES := gcc gcc-multilib apt dpkg
 
 run: $(STAMP)
 	@if guest=$$($(EMU) guest get linux); then \
 		exec $(EMU) run -nographic -m 256 -kernel "$$guest/vmlinuz-686" -initrd "$$guest/initramfs-686-tiny.gz" -append "console=ttyS0"; \
 	else echo "Linux cannot be fetched (no network?): running the demo instead."; exec $(EMU) demo; fi
 
-test: check setup
+test: packages check setup
 	$(VENV)/bin/pytest -q
 
-test-all: check setup
+test-all: packages check setup
 	EMU_TEST_ALL=1 $(VENV)/bin/pytest -q
 
 check: $(STAMP)
@@ -23,6 +25,12 @@ setup: $(STAMP)
 	$(EMU) setup
 	$(EMU) guest get linux firmware bootdisk floppies cds
 
+packages:
+	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { \
+		line="apt-get install -y --no-install-recommends $(PACKAGES)"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get -q update && DEBIAN_FRONTEND=noninteractive $$line; \
+		else echo "The tests need packages of Debian: sudo $$line"; exit 1; fi; }
+
 bench: setup
 	@for program in bench/[a-z]*.py; do echo "== $$program"; $(VENV)/bin/python $$program || exit 1; done
 
@@ -32,4 +40,4 @@ $(STAMP): pyproject.toml
 	@$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-.PHONY: run test test-all check setup bench
+.PHONY: run test test-all check setup packages bench

@@ -95,3 +95,25 @@ def test_signal_wakes_the_wait_at_once(loop: Loop, number: int) -> None:
 def test_too_many_descriptors(loop: Loop) -> None:
     with pytest.raises(OSError, match='too many open files'):
         loop.watch(1024, lambda: None)
+
+
+def test_alarms_ring_in_their_order_and_end_the_wait(loop: Loop) -> None:
+    rung: list[str] = []
+    loop.after(0.06, lambda: rung.append('second'))
+    loop.after(0.03, lambda: rung.append('first'))
+    loop.after(0.01, lambda: rung.append('never')).cancel()
+    loop.after(3600, lambda: rung.append('not today'))
+    start = time.monotonic()
+    while len(rung) < 2: loop.poll(10)
+    assert rung == ['first', 'second'] and 0.06 <= time.monotonic() - start < 5
+
+
+def test_an_alarm_set_by_an_alarm_waits_for_the_next_look(loop: Loop) -> None:
+    """Or one that always sets another would never let the guest run again."""
+    count = []
+
+    def again() -> None:
+        count.append(1)
+        loop.after(0, again)
+    again()
+    assert loop.poll() and len(count) == 2

@@ -2,13 +2,16 @@
 
 The machine waits in it while the CPU is halted or stopped (`poll(timeout)`), and looks at it about once a millisecond while the CPU runs (`poll()`). Callbacks run in
 that thread, between two slices, and must not wait. They are called again for as long as the file is ready: who does not want to read now stops watching.
+`after` is for what is due by the host's clock (the guest's own is emu/hw/clock.py): a picture for a viewer, a packet's retransmission.
 Made of select(2): epoll counts whole milliseconds, too coarse for a guest's timers, and takes no regular files, which standard input may be.
 Left out therefore: descriptors of 1024 and above, which `watch` refuses with OSError.
 """
+import heapq
 import os
 import select
 import selectors
 import signal
+import time
 from typing import Callable
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -17,11 +20,30 @@ DESCRIPTORS = 1024  # FD_SETSIZE
 Callback = Callable[[], object]
 
 
+class Alarm:
+    """Something due at a moment of time.monotonic(); `cancel` makes it never happen."""
+
+    def __init__(self, when: float, callback: Callback):
+        self.when, self.callback = when, callback
+
+    def __lt__(self, other: 'Alarm') -> bool:
+        return self.when < other.when
+
+    def cancel(self) -> None:
+        """It stays in the heap until it would have been due."""
+        self.callback = never
+
+
+def never() -> None:
+    """What a cancelled alarm does."""
+
+
 class Loop:
     """`quit` is set once somebody has asked for the end of the run: the user, a signal."""
 
     def __init__(self) -> None:
         self.selector = selectors.SelectSelector()
+        self.alarms: list[Alarm] = []
         self.quit = False
         self.awake, self.waker = os.pipe()
         for end in (self.awake, self.waker): os.set_blocking(end, False)
@@ -37,13 +59,29 @@ class Loop:
         elif known: self.selector.modify(file, events, (read, write))
         else: self.selector.register(file, events, (read, write))
 
+    def after(self, seconds: float, callback: Callback) -> Alarm:
+        """Calls it once, when so much of the host's time has passed, or soon after."""
+        alarm = Alarm(time.monotonic() + seconds, callback)
+        heapq.heappush(self.alarms, alarm)
+        return alarm
+
     def poll(self, timeout: float | None = 0) -> bool:
-        """Serves what is ready, after waiting up to `timeout` seconds for it (None: for as long as it takes); whether anything was."""
+        """Serves what is ready or due, after waiting up to `timeout` seconds for it (None: for as long as it takes); whether anything was."""
+        if self.alarms:
+            left = max(self.alarms[0].when - time.monotonic(), 0)
+            timeout = left if timeout is None else min(timeout, left)
         ready = self.selector.select(timeout)
         for key, events in ready:
             for event, callback in zip((READ, WRITE), key.data):
                 if events & event and self.selector.get_map().get(key.fd) is key: callback()  # a callback may have ended or changed what comes after it
-        return bool(ready)
+        return self.ring() or bool(ready)
+
+    def ring(self) -> bool:
+        """The alarms that are due; whether there were any. What they set in turn waits for the next look."""
+        now, due = time.monotonic(), []
+        while self.alarms and self.alarms[0].when <= now: due.append(heapq.heappop(self.alarms))
+        for alarm in due: alarm.callback()
+        return bool(due)
 
     def wait_for_room(self, file: int) -> bool:
         """Waits until something can be written to a descriptor; False: it cannot, and the run is to end."""

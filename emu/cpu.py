@@ -14,6 +14,7 @@ import numpy as np
 from emu.decoder import record
 from emu.decoder.table import FORMS
 from emu.isa import interrupts, models, x87
+from emu.isa.clock import guest_time, retired
 from emu.isa.flags import IF, RF, TF
 from emu.isa.reset import reset
 from emu.isa.state import COUNTERS, CS, FIELDS, State
@@ -33,6 +34,7 @@ WARM = 100_000  # executions of a translation before it is optimised
 SELDOM = 64  # a block executed less than WARM / SELDOM times is not worth a place in a region
 NEVER = 1 << 30  # executions
 QUEUE = 16  # regions that may wait for the worker
+LIBC = ctypes.CDLL(None)
 FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils take 32-bit code and stack, protected mode and flat segments for granted
 
 
@@ -48,13 +50,12 @@ class Job(NamedTuple):
 class Cpu:
     """One CPU over `memory`; `bus` answers its ports and devices' memory (emu/hw/bus.py); `engine` limits the levels that are used."""
 
-    def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise', clock: Callable[[], int] | None = None,
+    def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise',
                  cache_size: int = 64 << 20, cache_policy: str = 'generational'):
         self.memory, self.bus, self.model, self.engine = memory, bus, model, engine
-        self.timestamp = clock or self.retired
         self.state = m = State(self)
-        self.counted = m._retired, m._budget, m._deferred  # as ctypes has them: retired() is called at each look at the clock
-        self.slice = 0
+        m.tick = 1
+        self.now = partial(guest_time, m)  # nanoseconds; who runs the CPU says how time passes (emu/isa/clock.py)
         self.error: BaseException | None = None
         self.ferr: Callable[[], None] = lambda: None  # called when the FERR# pin goes active
         self.log: Any = None  # emu/log.py
@@ -100,6 +101,8 @@ class Cpu:
         self.c_run, self.c_step = code.function('run', 1), code.function('step', 1)
         self.c_take_interrupt, self.c_handle_fault = code.function('take_interrupt', 2), code.function('handle_fault', 1)
         self.clocks = code.function('cycles', 0)
+        m.clock_gettime = ctypes.cast(LIBC.clock_gettime, ctypes.c_void_p).value
+        self.now = partial(code.function('guest_time', 1), m.address)
         self.began = self.clocks(), time.perf_counter()
         self.c_translate = code.function('translate', 4)
         self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_block', 5), code.function('write_protect', 2)
@@ -220,8 +223,7 @@ class Cpu:
 
     def retired(self) -> int:
         """Instructions retired since power-on."""
-        retired, budget, deferred = self.counted
-        return int(retired.value + self.slice - budget.value - deferred.value)
+        return int(retired(self.state))
 
     # --- running --------------------------------------------------------------------------------------------------------------
 
@@ -254,7 +256,7 @@ class Cpu:
         m = self.state
         stepping = self.engine != 'eager' and m.eflags & (TF | RF)
         if stepping: budget = 1
-        self.slice, m.budget, m.deferred = budget, budget, 0
+        m.slice, m.budget, m.deferred = budget, budget, 0
         if self.engine == 'eager':
             while m.budget > 0:
                 if self.each_block: self.each_block()
@@ -271,7 +273,7 @@ class Cpu:
             if self.finished: self.collect()
         done = budget - m.budget - m.deferred
         m.retired += done
-        self.slice = m.budget = m.deferred = 0
+        m.slice = m.budget = m.deferred = 0
         if m.ferr:
             m.ferr = 0
             self.ferr()

@@ -24,6 +24,7 @@ from emu.hw.pc import Pc
 from emu.hw.rtc import SHUTDOWN_STATUS
 from emu.hw.speaker import Recorder
 from emu.hw.uart import Uart
+from emu.isa.clock import PACE
 from emu.isa.flags import IF
 from emu.jit import build
 from emu.log import Log
@@ -35,8 +36,7 @@ from emu.terminal import Line, open_serial
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
 LATENCY = 5_000  # nanoseconds from a timer to its interrupt, or a guest that rounds its timers down is woken too early
-UNNOTICED = 20_000  # nanoseconds by which guest time may leap
-CATCH_UP, FASTER = 1_500, 2  # while it catches up, guest time advances so many nanoseconds from one look to the next, and twice as fast as the host's
+FASTER = 2  # while it catches up, guest time advances twice as fast as the host's (emu/isa/clock.py)
 SLICE = 1_000_000  # nanoseconds: the longest slice
 POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
@@ -80,17 +80,16 @@ class Machine:
 
     def __init__(self, options: Options, loop: Loop, lines: Sequence[Line]):
         self.options, self.loop = options, loop
-        self.skipped = 0  # nanoseconds of guest time that passed while halted, under --icount
-        self.start = time.monotonic_ns()  # moves on while guest time stands still
         self.paused: int | None = None  # since when, on the host's clock
-        self.guest_time = self.looked = 0  # guest time when it was last read, and the instructions retired by then
         self.rate = 0.02  # instructions a nanosecond, measured
         self.code: int | None = None  # exit code, once something ends the run
         self.spent = {'running': 0.0, 'idle': 0.0}
         self.began = time.perf_counter()
         self.memory = Memory(options.memory)
         self.entry = load(self.memory, options)
-        self.cpu = Cpu(self.memory, None, options.cpu, options.engine, self.now, options.tcache_size, options.tcache_policy)
+        self.cpu = Cpu(self.memory, None, options.cpu, options.engine, options.tcache_size, options.tcache_policy)
+        self.cpu.state.tick = TICK if options.icount else 0
+        self.cpu.state.epoch = time.monotonic_ns()  # moves on while guest time stands still
         ide, diskettes = plug(options), floppies(options)
         self.drives: dict[str, Disk | Cdrom | floppy.Drive] = {f'floppy{n}': drive for n, drive in diskettes.items()}  # by their names in QEMU
         self.drives.update({f'ide{n // 2}-{"hd" if isinstance(drive, Disk) else "cd"}{n % 2}': drive for n, drive in ide.items()})
@@ -147,31 +146,23 @@ class Machine:
 
     def now(self) -> int:
         """Guest nanoseconds since power-on."""
-        if self.options.icount:
-            return self.cpu.retired() * TICK + self.skipped
-        late = (self.paused or time.monotonic_ns()) - self.start - self.guest_time  # of host_time()
-        if late > UNNOTICED:
-            retired = self.cpu.retired()
-            late = min(late, CATCH_UP + int((retired - self.looked) * FASTER / self.rate))
-            self.looked = retired
-        self.guest_time += late
-        return self.guest_time
+        return self.cpu.now() if self.paused is None or self.options.icount else self.cpu.state.time
 
     def host_time(self) -> int:
         """Host nanoseconds since power-on."""
-        return (self.paused or time.monotonic_ns()) - self.start
+        return (self.paused or time.monotonic_ns()) - self.cpu.state.epoch
 
     def pause(self) -> None:
         """The CPU and guest time stand still; what guest time was behind, it need not catch up with."""
         if self.paused: return
         self.paused = time.monotonic_ns()
-        self.start = self.paused - self.guest_time
+        self.cpu.state.epoch = self.paused - self.cpu.state.time
         self.tell('STOP', {})
 
     def resume(self) -> None:
         """They go on."""
         if not self.paused: return
-        self.start += time.monotonic_ns() - self.paused
+        self.cpu.state.epoch += time.monotonic_ns() - self.paused
         self.paused = None
         self.tell('RESUME', {})
 
@@ -224,7 +215,8 @@ class Machine:
         self.cpu.interrupt(self.pc.acknowledge)
         if m.halted:
             return self.sleep()
-        self.looked = m.retired
+        m.looked = m.retired
+        m.pace = int((FASTER << PACE) / self.rate)
         started = time.monotonic_ns()
         done = self.cpu.run(self.budget())
         spent = time.monotonic_ns() - started
@@ -253,11 +245,12 @@ class Machine:
             self.code = 0
             return
         if self.options.icount and deadline is not None:
-            self.skipped += max(deadline - self.now(), 0)
+            self.cpu.state.skipped += max(deadline - self.now(), 0)
             return
         started = time.perf_counter()
         self.poll(None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
-        self.guest_time = self.host_time() if deadline is None else min(self.host_time(), max(deadline + LATENCY, self.guest_time))
+        m = self.cpu.state
+        m.time = self.host_time() if deadline is None else min(self.host_time(), max(deadline + LATENCY, m.time))
         self.spent['idle'] += time.perf_counter() - started
 
     def power_cycle(self, why: str) -> None:
@@ -341,6 +334,8 @@ def run_machine(options: Options) -> int:
         try:
             machine = Machine(options, loop, lines)
             if control: control.serve(loop, machine)
-            return machine.run()
+            code = machine.run()
+            gc.freeze()  # or Python's end looks once more at all there is
+            return code
         except MemoryError:
             raise EmuError(f'-m: this host has no {options.memory >> 20} MB to give') from None

@@ -75,7 +75,7 @@ class Guest:
     def __init__(self, engine: str, size: int = 0x230000):
         self.memory = Memory(size)
         self.memory.map_ram(0xa0000, 0x60000)
-        self.cpu = Cpu(self.memory, Bus(), engine=engine, clock=lambda: 0)
+        self.cpu = Cpu(self.memory, Bus(), engine=engine)
         self.m = self.cpu.state
         if engine in ('stencils', 'optimise'): self.m.threshold = 1  # every block is translated at its first execution
         self.cpu.at_once = engine == 'optimise'

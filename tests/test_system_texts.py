@@ -47,20 +47,12 @@ TABLE = {CODE0: descriptor(0, 0xfffff, 0x9a, 12), DATA0: descriptor(0, 0xfffff, 
          GATE_SAME: gate(4, CODE0, HANDLER, 3)}
 
 
-class Bus:
-    ticks = 0
-
-    def timestamp(self) -> int:
-        self.ticks += 0x1_0000_0001
-        return self.ticks
-
-
 class Machine:
     """Flat protected mode at CPL 0, TR loaded with TASK, interrupts through gates to HANDLER + 16 * vector."""
 
     def __init__(self, model: str = 'default') -> None:
         self.memory = Memory(1 << 20)
-        self.m: Any = State(Bus())
+        self.m: Any = State()
         m = self.m
         models.apply(m, model)
         m.page_map, m.code_map = self.memory.page_map.ctypes.data, self.memory.code_map.ctypes.data
@@ -796,6 +788,7 @@ def test_msrs(machine: Machine) -> None:
     assert machine.run('0f32').reg[EAX] == 0x1234
     m.reg[ECX] = 0x277
     assert (machine.run('0f32').reg[EAX], m.reg[EDX]) == (0x00070406, 0x00070406)
+    m.tick, m.slice, m.skipped = 1, 10, 0x1_0000_0000  # a nanosecond each, so this is the first
     assert (machine.run('0f31').reg[EAX], m.reg[EDX]) == (1, 1)
     m.reg[ECX] = 0x12345
     machine.fault('0f32', GP, 0)

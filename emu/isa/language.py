@@ -5,6 +5,7 @@ lowers its syntax tree to LLVM IR. Every value is an integer: Python's here, i64
 The functions of this module are the primitives: the only ones with an implementation for each side (emu/jit/lower.py has the other).
 """
 import ctypes
+import time
 from typing import Any, Callable, TypeVar
 
 DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC = 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18
@@ -148,9 +149,9 @@ def code_written(m: Any, physical: int) -> None:
     m.bus.code_written(physical)
 
 
-def timestamp(m: Any) -> int:
-    """The time stamp counter."""
-    return m.bus.timestamp()
+def host_clock(m: Any) -> int:
+    """The host's monotonic clock in nanoseconds."""
+    return time.monotonic_ns()
 
 
 def log_interrupt(m: Any, vector: int, code: int, kind: int) -> None:

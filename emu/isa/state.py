@@ -87,7 +87,6 @@ call_port_out_block 64 1
 call_mmio_read  64  1
 call_mmio_write 64  1
 call_code_written 64 1
-call_timestamp  64  1
 call_log_interrupt 64 1
 call_log_code   64  1
 call_x87        64  1
@@ -102,6 +101,14 @@ records         64  1   host address of the interpreter's decoded records
 heat            64  1   host address of the block counters
 translated      64  1   instructions retired in translations
 cycles          64  1   the host's clock cycles spent interpreting
+slice           64  1   the budget that this slice began with
+tick            64  1   nanoseconds of guest time an instruction takes; 0: guest time follows the host's clock (emu/isa/clock.py)
+skipped         64  1   with a tick: nanoseconds that passed while halted
+time            64  1   without: guest time when it was last read,
+epoch           64  1   the host's clock at guest time 0,
+looked          64  1   the instructions retired by `time`,
+pace            64  1   what an instruction may take while guest time catches up, in 2**-16 nanoseconds
+clock_gettime   64  1   host address of the C library's function
 counts          64  16  statistics kept by compiled code
 handlers        64  1   host address of the interpreter's handlers, one for each form
 fetch_pointer   64  1   host address of fetch_buffer

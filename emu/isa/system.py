@@ -3,9 +3,10 @@
 Left out: caches, counting performance counters, SMM. What breakpoints do: emu/isa/debug.py.
 MSRs that only need to be remembered are listed in REMEMBERED; any other number raises #GP(0), as on hardware.
 """
+from emu.isa.clock import guest_time
 from emu.isa.debug import AM, DE, armed
 from emu.isa.flags import IF, RF, VM
-from emu.isa.language import DB, GP, UD, Fault, mask, outlined, timestamp
+from emu.isa.language import DB, GP, UD, Fault, mask, outlined
 from emu.isa.operands import address, put_reg, set_dst, src
 from emu.isa.privilege import supervisor
 from emu.isa.segments import TASK_SWITCHED, set_reach, update_mode
@@ -192,7 +193,7 @@ def put_pair(m, v):
 
 def RDTSC(m, i):
     if m.cr4 & TSD: supervisor(m)
-    put_pair(m, timestamp(m))
+    put_pair(m, guest_time(m))
 
 
 def RDMSR(m, i):
@@ -223,7 +224,7 @@ def remembered(m, n):
 
 @outlined
 def get_msr(m, n):
-    if n == TSC: return timestamp(m)
+    if n == TSC: return guest_time(m)
     if n == SYSENTER_CS: return m.sysenter_cs
     if n == SYSENTER_ESP: return m.sysenter_esp
     if n == SYSENTER_EIP: return m.sysenter_eip

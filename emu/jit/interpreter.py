@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from emu.decoder.table import FORMS, Form
 from emu.isa import x87_lower
+from emu.isa.clock import guest_time
 from emu.isa.interrupts import handle_fault, take_interrupt
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
@@ -20,7 +21,7 @@ HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
 TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %budget, i64 %t0, i64 %t1'  # the signature of all translations
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
-           'write_protect': write_protect, 'decode_block': fetch.decode_block,
+           'write_protect': write_protect, 'guest_time': guest_time, 'decode_block': fetch.decode_block,
            'copy_block': copying.copy_block}  # outlined texts that Python calls
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 

@@ -8,6 +8,7 @@ import ast
 import inspect
 import operator
 import textwrap
+import time
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, Callable
@@ -19,7 +20,7 @@ BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mu
           ast.BitOr: ('or', operator.or_), ast.BitXor: ('xor', operator.xor), ast.LShift: ('shl', operator.lshift), ast.RShift: ('ashr', operator.rshift)}
 COMPARE = {ast.Eq: ('eq', operator.eq), ast.NotEq: ('ne', operator.ne), ast.Lt: ('slt', operator.lt), ast.LtE: ('sle', operator.le),
            ast.Gt: ('sgt', operator.gt), ast.GtE: ('sge', operator.ge)}
-CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'code_written': 2, 'timestamp': 1,
+CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'code_written': 2,
              'log_interrupt': 4, 'log_code': 3}
 
 
@@ -155,9 +156,9 @@ class Lower:
         self.lines.append(f'{name}:')
         self.open = True
 
-    def slot(self) -> Slot:
+    def slot(self, kind: str = 'i64') -> Slot:
         v = Slot('%' + self.new())
-        self.slots.append(f'  {v} = alloca i64')
+        self.slots.append(f'  {v} = alloca {kind}')
         return v
 
     def word(self, x: Value) -> Any:
@@ -286,6 +287,13 @@ class Lower:
         if all(known(v) for v in args):
             return text(*args)
         return getattr(self, 'p_' + name)(*args)
+
+    def p_host_clock(self, m: Value) -> Value:
+        f, spec = self.emit(f'load ptr, ptr {self.state_place("clock_gettime", 0)}', str), self.slot('[2 x i64]')  # struct timespec
+        self.lines.append(f'  call i32 {f}(i32 {time.CLOCK_MONOTONIC}, ptr {spec})')
+        rest = self.emit(f'load i64, ptr {self.emit(f"getelementptr i64, ptr {spec}, i64 1", str)}')
+        seconds = self.emit(f'load i64, ptr {spec}')
+        return self.emit(f'add i64 {self.emit(f"mul i64 {seconds}, 1000000000")}, {rest}')
 
     def p_mask(self, w: Value) -> Value:
         return self.emit(f'sub i64 {self.emit(f"shl i64 1, {self.word(w)}")}, 1')

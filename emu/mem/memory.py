@@ -31,11 +31,15 @@ class Memory:
         self.code_written: Callable[[int], None] = lambda physical: None
         self.remapped: Callable[[], None] = lambda: None
         self.roms: list[mmap.mmap] = []
-        self.shadowed = np.zeros((SHADOW_END - SHADOW) // PAGE, np.int64)  # what the page map has where reads are not the RAM's
+        self.nothing = mmap.mmap(-1, PAGE)
+        self.nothing[:] = b'\xff' * PAGE
+        empty = ctypes.addressof(ctypes.c_char.from_buffer(self.nothing)) | PAGE_READ
+        self.shadowed = np.full((SHADOW_END - SHADOW) // PAGE, empty, np.int64)  # what the page map has where reads are not the RAM's: ROMs, or a page of ones
         self.shadow_writes = np.zeros(len(self.shadowed), bool)  # pages whose writes are the RAM's
         pages = np.arange(size // PAGE, dtype=np.int64)
         self.page_map[:size // PAGE] = self.host + pages * PAGE + (PAGE_READ | PAGE_WRITE)
-        self.unmap(0xa0000, 0x60000)
+        self.unmap(0xa0000, 0x20000)
+        self.shadow(SHADOW, SHADOW_END - SHADOW, False, False)
 
     def unmap(self, physical: int, size: int) -> None:
         """These pages belong to a device from now on."""

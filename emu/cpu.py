@@ -119,7 +119,7 @@ class Cpu:
         m.threshold = HOT
         self.worker = Workers(1) if self.engine == 'optimise' else None
         if self.worker:
-            self.worker.submit(optimise.ready)  # it takes a second to start
+            self.worker.submit(optimise.ready)  # its first use of LLVM takes longer
         self.counters = 0
 
     def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
@@ -270,7 +270,7 @@ class Cpu:
                 if why == 2: self.translate()
                 else: self.warm()
             if m.hit: eager.trap(m, self.handle_fault)
-            if self.finished: self.collect()
+            if self.asked: self.collect()
         done = budget - m.budget - m.deferred
         m.retired += done
         m.slice = m.budget = m.deferred = 0
@@ -366,7 +366,8 @@ class Cpu:
 
     def collect(self) -> None:
         """Takes in what the worker has finished, unless the guest's bytes have changed meanwhile."""
-        assert self.cache
+        assert self.cache and self.worker
+        self.worker.poll()
         while self.finished:
             what, answer = self.finished.popleft()
             self.asked.remove(what.key)

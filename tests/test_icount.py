@@ -163,6 +163,9 @@ class Late:
             return function(*arguments)
         return self.threads.submit(work)
 
+    def poll(self) -> None:
+        """Its threads do it."""
+
     def close(self) -> None:
         self.threads.shutdown(cancel_futures=True)
 

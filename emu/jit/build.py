@@ -75,6 +75,7 @@ def in_parallel(sources: list[str], codemodel: str) -> Iterator[bytes]:
     """Compiles modules in as many processes as there are cores."""
     workers = Workers(os.cpu_count() or 1)
     for job in [workers.submit(compile_module, ir, codemodel) for ir in sources]:
+        while not job.done(): workers.poll(None)
         obj = job.result()
         if obj is None:
             raise EmuError('LLVM died while it compiled the interpreter; a worker has said why')

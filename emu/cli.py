@@ -15,7 +15,7 @@ from emu.boot.firmware import Boot
 from emu.errors import EmuError, file_error
 from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
-from emu.options import ENGINES, LOGS, PLACES, POLICIES, VGAS, Drive, Options
+from emu.options import ENGINES, LOGS, PLACES, POLICIES, TCACHE_MAX, TCACHE_MIN, VGAS, Drive, Options
 
 UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
 
@@ -32,6 +32,20 @@ def size(text: str) -> int:
     match = re.fullmatch(r'(?:size=)?(\d+)([KMG]?)B?', text, re.ASCII | re.IGNORECASE)
     if not match: raise argparse.ArgumentTypeError(f"'{text}' is no size, such as 256, 256M or 1G")
     return int(match[1]) << UNITS[match[2].upper()]
+
+
+def tcache_size(text: str) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """What -tcache-size takes: SIZE,nursery=SIZE,survivors=SIZE."""
+    total, *words = text.split(',')
+    rings = []
+    for word in words:
+        name, _, value = word.partition('=')
+        if name not in ('nursery', 'survivors'): raise argparse.ArgumentTypeError(f"'{word}' is none of nursery=SIZE, survivors=SIZE")
+        rings.append((name, size(value)))
+    found = size(total)
+    if not TCACHE_MIN <= found <= TCACHE_MAX: raise argparse.ArgumentTypeError(f'{text}: from 64K to 1G can be had')
+    if sum(value for _, value in rings) > found: raise argparse.ArgumentTypeError(f'{text}: nursery and survivors are more than the whole')
+    return found, tuple(rings)
 
 
 def port(text: str) -> int:
@@ -151,8 +165,9 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('icount', '', {}, 'guest time follows retired instructions: every run is the same'),
     ('control', 'PATH', {}, 'a Unix socket that takes commands as lines of JSON; `emu ctl PATH COMMAND` speaks it'),
     ('stats', 'FILE', {}, "statistics at the end, as JSON; '-' prints a table"),
-    ('tcache-size', 'MB', dict(dest='tcache_size', type=size), 'bytes for translations (default 64M)'),
+    ('tcache-size', 'MB', dict(dest='tcache_size', type=tcache_size), 'for translations, 64K to 1G (default 64M); nursery=MB,survivors=MB: of that, for the youngest'),
     ('tcache-policy', 'P', dict(dest='tcache_policy', choices=POLICIES), f'{", ".join(POLICIES[:-1])} or {POLICIES[-1]} (the default)'),
+    ('trace', 'FILE', dict(type=Path), 'records which translations are executed, for the simulator of policies (docs/cache.md); slow'),
     ('debugcon', 'PORT=FILE', dict(action='append', type=port_file), 'bytes written to the port are appended to the file; may be repeated'),
     ('debug-exit', 'PORT', dict(dest='debug_exit', type=port), 'a value v written to the port ends the run with exit code 2v+1'),
     ('engine', 'E', dict(choices=ENGINES), f'no engine above this one: {", ".join(ENGINES)} (the default: all)'),
@@ -212,6 +227,7 @@ def do_run(arguments: argparse.Namespace) -> int:
     """emu run."""
     given = {name: value for name, value in vars(arguments).items() if name != 'do' and name not in IGNORED}
     given.update({name: tuple(given[name]) for name in ('debugcon', 'drives', 'serial') if name in given})
+    if 'tcache_size' in given: given['tcache_size'], given['tcache_rings'] = given['tcache_size']
     options = Options(**given)
     from emu.machine import run_machine
     return run_machine(options)

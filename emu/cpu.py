@@ -7,7 +7,8 @@ import ctypes
 import time
 from collections import defaultdict, deque
 from functools import partial
-from typing import Any, Callable, NamedTuple
+from pathlib import Path
+from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from emu.mem.memory import Memory
 from emu.tcache.cache import Blob, Key, TranslationCache
 from emu.tcache.index import Index
 from emu.tcache.memory import CodeMemory
+from emu.tcache.trace import Recorder
 
 HOT = 16  # executions of a block before it is translated
 WARM = 100_000  # executions of a translation before it is optimised
@@ -51,7 +53,7 @@ class Cpu:
     """One CPU over `memory`; `bus` answers its ports and devices' memory (emu/hw/bus.py); `engine` limits the levels that are used."""
 
     def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise',
-                 cache_size: int = 64 << 20, cache_policy: str = 'generational'):
+                 cache_size: int = 64 << 20, cache_policy: str = 'generational', cache_sizes: Mapping[str, int] | None = None):
         self.memory, self.bus, self.model, self.engine = memory, bus, model, engine
         self.state = m = State(self)
         m.tick = 1
@@ -73,7 +75,7 @@ class Cpu:
         self.cache: TranslationCache | None = None
         self.worker: Workers | None = None
         if engine in ('stencils', 'optimise'):
-            self.start_translating(cache_size, cache_policy)
+            self.start_translating(cache_size, cache_policy, cache_sizes or {})
         self.reset()
 
     # --- what compiled code works on ------------------------------------------------------------------------------------------
@@ -107,11 +109,11 @@ class Cpu:
         self.c_translate = code.function('translate', 4)
         self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_block', 5), code.function('write_protect', 2)
 
-    def start_translating(self, size: int, policy: str) -> None:
+    def start_translating(self, size: int, policy: str, sizes: Mapping[str, int]) -> None:
         """The two ways out of translations, the cache, the translator."""
         m, code = self.state, build.interpreter()
         m.lookup, m.leave = code.address('lookup'), code.address('leave')
-        self.cache = TranslationCache(CodeMemory(size), size, policy, self.index)
+        self.cache = TranslationCache(CodeMemory(size), size, policy, self.index, self.uses, sizes)
         self.translator = Translator(*build.stencils(), self.decode, partial(code.function('copy_block', 6), m.address))
         self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
         self.scratch_address = self.scratch.ctypes.data
@@ -120,7 +122,17 @@ class Cpu:
         self.worker = Workers(1) if self.engine == 'optimise' else None
         if self.worker:
             self.worker.submit(optimise.ready)  # its first use of LLVM takes longer
-        self.counters = 0
+        self.countdown = memoryview(m.memory)[FIELDS['countdown'].offset:].cast('i')
+        self.counter = 0  # the one given out last
+        self.counting = True  # of uses: off only to measure what it costs
+        self.recorder: Recorder | None = None
+
+    def record(self, path: Path) -> None:
+        """Records all that is executed of translations from now on, before the first is made."""
+        assert self.cache
+        self.translator.count('COUNT', 'RECORD')
+        self.recorder = Recorder(path, self.state)
+        self.cache.forgotten = self.recorder.gone
 
     def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
         """A callback that never raises, and counts its time."""
@@ -212,8 +224,8 @@ class Cpu:
 
     def close(self) -> None:
         """Nobody waits for what is still being optimised."""
-        if self.worker:
-            self.worker.close()
+        if self.worker: self.worker.close()
+        if self.recorder: self.recorder.close()
 
     def end_slice(self) -> None:
         """The engine returns after the instruction it is at."""
@@ -304,30 +316,38 @@ class Cpu:
         if found := self.cache.blobs.get(key):
             self.index.enter(key, self.cache.memory.base + found.place)  # another block had taken its place
         else:
-            counter = self.counter(key) if self.engine == 'optimise' else 0
-            blob = self.translation(key, 4096 - (key[0] & 4095), counter) if key[2] & FLAT == FLAT else None
-            if not blob or not self.take_in(blob):  # nothing to translate, or too much for the cache
+            blob = self.translation(key, 4096 - (key[0] & 4095)) if key[2] & FLAT == FLAT else None
+            if blob: blob.cost = time.perf_counter() - started
+            if not self.take_in(blob):  # nothing to translate, or too much for the cache
                 self.index.enter(key, 0)
                 self.never[key[0] >> 6].append(key)
         self.spent['decoding and patching'] += time.perf_counter() - started
 
     # --- optimising: hot blocks go to a worker process, and come back as better translations ----------------------------------
 
-    def counter(self, key: Key) -> int:
-        """Offset in State of a new translation's countdown. They are shared round robin: a count taken over early costs little."""
-        self.counters = (self.counters + 1) % COUNTERS
-        self.state.countdown[self.counters] = WARM
-        return FIELDS['countdown'].offset + 4 * self.counters
+    def next_counter(self) -> int:
+        """The countdown of a new translation. They are handed out round robin: a count taken over early costs little."""
+        self.counter = self.counter % (COUNTERS - 1) + 1
+        self.countdown[self.counter] = WARM if self.worker else NEVER
+        return self.counter
+
+    def uses(self, blob: Blob) -> int:
+        """How often a translation was executed since this was last asked: what it has taken off its countdown."""
+        left = self.countdown[blob.counter]
+        used, blob.counted = blob.counted - left, left
+        return used
 
     def warm(self) -> None:
-        """The countdown of the block at CS:EIP is over."""
-        assert self.cache and self.worker
+        """The countdown of the block at CS:EIP is over, or there is no room to record that it is executed."""
+        assert self.cache
         m = self.state
+        if self.recorder and self.recorder.drain(): return
         p = self.host_address()
         if not p:  # a chained jump led here, and data took the page's place in the TLB
             self.c_translate(m.address, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
             p = self.host_address()
         blob = self.cache.blobs[p, m.eip, m.mode]
+        if not self.worker: return self.count_from(blob, NEVER)
         full = len(self.asked) >= QUEUE
         self.count_from(blob, WARM if full else NEVER)
         if full or blob.key in self.asked: return
@@ -340,16 +360,17 @@ class Cpu:
         job.add_done_callback(lambda job: None if job.cancelled() else self.finished.append((what, job.result())))
 
     def count_from(self, blob: Blob, n: int) -> None:
-        """Sets a translation's countdown, if it has one."""
-        if blob.counter: ctypes.c_int32.from_address(self.state.address + blob.counter).value = n
+        """Sets a translation's countdown."""
+        blob.counted += n - self.countdown[blob.counter]
+        self.countdown[blob.counter] = n
 
     def neighbour(self, first: Key, covered: list[Blob], eip: int) -> Part | None:
         """The block at EIP in the page of `first`, if it has a translation that is often executed, which is noted; else None."""
         assert self.cache
         p, start, mode = first
         if not (found := self.cache.blobs.get((p + eip - start, eip, mode))): return None
-        if found.counter:
-            left = ctypes.c_int32.from_address(self.state.address + found.counter).value
+        if found.tier == 'stencils':
+            left = self.countdown[found.counter]
             if 0 <= left <= WARM and WARM - left < WARM // SELDOM: return None
             covered.append(found)
         return self.part(first, eip)
@@ -374,13 +395,19 @@ class Cpu:
             for other in what.covered: self.count_from(other, WARM)  # who still comes to them by other ways is counted anew
             obj, seconds = answer or (None, 0.0)
             self.spent['llvm, in the worker'] += seconds
-            if obj and self.guest_bytes(what.key, what.region) == what.code and (new := optimise.blob(obj, what.region, what.key, self.translator)):
-                self.take_in(new)
+            if obj and self.guest_bytes(what.key, what.region) == what.code: self.take_in(self.optimised(obj, what.region, what.key, seconds))
 
-    def take_in(self, blob: Blob) -> bool:
-        """Adds a translation to the cache; False: it has no room for it."""
+    def optimised(self, obj: bytes, chosen: Region, key: Key, seconds: float) -> Blob | None:
+        """The blob of a compiled region."""
+        return optimise.blob(obj, chosen, key, self.translator, self.next_counter(), seconds, 'RECORD' if self.recorder else 'USED')
+
+    def take_in(self, blob: Blob | None) -> bool:
+        """Adds a translation to the cache; False: there is none, or no room for it."""
         assert self.cache
+        if not blob: return False
+        blob.counted = self.countdown[blob.counter]
         if not self.cache.add(blob): return False
+        if self.recorder: self.recorder.made(blob)
         for p, n in blob.ranges: self.mark_code(p, n)
         return True
 
@@ -391,13 +418,14 @@ class Cpu:
         n = (a >> 12 & 1023) + (m.user << 10)
         return m.tlb_addend[n] + a if m.tlb_read[n] == a & 0xfffff000 else 0
 
-    def translation(self, key: Key, room: int, counter: int) -> Blob | None:
+    def translation(self, key: Key, room: int) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
         if self.at_once:
             if not self.part(key, key[1]): return None
             chosen = region(key[1], partial(self.part, key))
-            if obj := optimise.compile_region(chosen, key[2])[0]: return optimise.blob(obj, chosen, key, self.translator)
-        return self.translator.translate(key, room, counter)
+            obj, seconds = optimise.compile_region(chosen, key[2])
+            if obj: return self.optimised(obj, chosen, key, seconds)
+        return self.translator.translate(key, room, self.next_counter() if self.counting else 0)
 
     def mark_code(self, p: int, n: int) -> None:
         """Guest bytes that a translation was made of: stores to them must be seen."""
@@ -423,5 +451,4 @@ class Cpu:
         if not self.cache:
             return {}
         return {'lookups': m.counts[dispatch.LOOKUPS], 'hits': m.counts[dispatch.HITS], 'translated_instructions': m.translated,
-                'coverage': m.translated / max(self.retired(), 1), 'translations': len(self.cache.blobs),
-                'bytes': {g.name: g.used for g in (self.cache.nursery, self.cache.tenured)}, **dict(sorted(self.cache.counts.items()))}
+                'coverage': m.translated / max(self.retired(), 1), **self.cache.statistics()}

@@ -87,7 +87,8 @@ class Machine:
         self.began = time.perf_counter()
         self.memory = Memory(options.memory)
         self.entry = load(self.memory, options)
-        self.cpu = Cpu(self.memory, None, options.cpu, options.engine, options.tcache_size, options.tcache_policy)
+        self.cpu = Cpu(self.memory, None, options.cpu, options.engine, options.tcache_size, options.tcache_policy, dict(options.tcache_rings))
+        if options.trace: self.cpu.record(options.trace)
         self.cpu.state.tick = TICK if options.icount else 0
         self.cpu.state.epoch = time.monotonic_ns()  # moves on while guest time stands still
         ide, diskettes = plug(options), floppies(options)

@@ -11,7 +11,8 @@ from emu.isa.models import MODELS
 from emu.mem.memory import RAM_MAX
 
 LOGS = ('in_asm', 'exec', 'int', 'io', 'unimp')  # of -d
-POLICIES = ('flush', 'fifo', 'generational')
+POLICIES = ('flush', 'fifo', 'fifo-medium', 'lru', 'adaptive', 'generational')  # emu/tcache/policies.py
+TCACHE_MIN, TCACHE_MAX = 1 << 16, 1 << 30  # bytes
 VGAS = ('std', 'none')
 ENGINES = ('eager', 'interpreter', 'stencils', 'optimise')  # each uses those before it as well, but for eager
 
@@ -51,7 +52,9 @@ class Options:
     control: str | None = None  # path of the control socket
     stats: str | None = None  # a file, or '-' for a table
     tcache_size: int = 64 << 20  # bytes
+    tcache_rings: tuple[tuple[str, int], ...] = ()  # bytes of nursery and survivors, where they are not to have their usual share
     tcache_policy: str = 'generational'
+    trace: Path | None = None
     debugcon: tuple[tuple[int, Path], ...] = ()
     debug_exit: int | None = None
     engine: str = 'optimise'
@@ -64,7 +67,8 @@ class Options:
     def __post_init__(self) -> None:
         if not 1 << 20 <= self.memory <= RAM_MAX: raise EmuError(f'-m: {self.memory / (1 << 20):g} MB of memory; from 1 to {RAM_MAX >> 20} can be had')
         if self.memory % 4096: raise EmuError(f'-m: {self.memory} bytes are not whole pages of 4096')
-        if not 1 << 20 <= self.tcache_size <= 1 << 30: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 1M to 1G can be had')
+        if not TCACHE_MIN <= self.tcache_size <= TCACHE_MAX: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 64K to 1G can be had')
+        if self.trace and self.engine not in ('stencils', 'optimise'): raise EmuError(f'-trace: -engine {self.engine} makes no translations')
         if len(self.serial) > 4: raise EmuError(f'-serial: {len(self.serial)} serial ports; there are COM1 to COM4')
         if self.serial.count('stdio') > 1: raise EmuError('-serial stdio: only one serial port can have the terminal')
         if self.vga not in VGAS: raise EmuError(f"-vga: unknown adapter '{self.vga}'; there are {' '.join(VGAS)}")

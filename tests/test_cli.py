@@ -50,11 +50,12 @@ def test_defaults(options):
 def test_every_option_with_one_dash_or_two(options, dash):
     words = {'m': '256', 'kernel': 'k', 'initrd': 'i', 'append': 'console=ttyS0', 'cpu': '486', 'serial': 'file:f', 'display': 'none',
              'd': 'int,io', 'D': 'log', 'stats': 's', 'control': 'c', 'parallel': 'file:p', 'speaker': 's.wav',
-             'tcache-size': '8', 'tcache-policy': 'fifo', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
+             'tcache-size': '8,nursery=1', 'trace': 't', 'tcache-policy': 'fifo', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
     line = [w for name, value in words.items() for w in (dash + name, value)] + [dash + flag for flag in ('nographic', 'no-reboot', 'no-shutdown', 'icount')]
     assert options(*line) == Options(
         memory=256 << 20, kernel='k', initrd='i', append='console=ttyS0', cpu='486', serial=('file:f',), reboot=False, shutdown=False,
         log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', control='c', tcache_size=8 << 20, tcache_policy='fifo',
+        tcache_rings=(('nursery', 1 << 20),), trace=Path('t'),
         debugcon=((0xe9, Path('e')),), debug_exit=0x501, engine='stencils', parallel='file:p', speaker='s.wav')
 
 
@@ -121,7 +122,12 @@ def test_memory_suffixes(options, text, size):
     (['run', '-d', 'int,cpu'], "'cpu'"),
     (['run', '-display', 'sdl'], 'sdl'),
     (['run', '-engine', 'fast'], 'fast'),
-    (['run', '-tcache-policy', 'lru'], 'lru'),
+    (['run', '-tcache-policy', 'mru'], 'mru'),
+    (['run', '-tcache-size', '0'], 'from 64K'),
+    (['run', '-tcache-size', '63K'], 'from 64K'),
+    (['run', '-tcache-size', '2G'], 'to 1G'),
+    (['run', '-tcache-size', '1M,eden=1K'], "'eden=1K'"),
+    (['run', '-tcache-size', '1M,nursery=2M'], 'more than the whole'),
     (['run', '-debugcon', '0xe9'], 'PORT=FILE'),
     (['run', '-debugcon', '0x10000=f'], '0x10000'),
     (['run', '-debug-exit', 'x'], "'x'"),
@@ -150,7 +156,7 @@ def test_usage_errors(capsys, words, message):
     (['-kernel', 'k', '-m', '99999999999999999999G'], '-m: '),
     (['-kernel', 'k', '-m', '1025K'], 'pages'),
     (['-kernel', 'k', '-cpu', 'z80'], "unknown model 'z80'; there are "),
-    (['-kernel', 'k', '-tcache-size', '0'], '-tcache-size'),
+    (['-kernel', 'k', '-engine', 'interpreter', '-trace', 't'], '-trace'),
     (['-kernel', 'k', *['-serial', 'null'] * 5], 'COM4'),
     (['-kernel', 'k', *['-serial', 'stdio'] * 2], 'only one'),
     (['-bios', '/nowhere/b'], '/nowhere/b: no such file'),

@@ -27,6 +27,9 @@ class AtOnce:
         job.set_result(function(*arguments))
         return job
 
+    def poll(self) -> None:
+        """Nothing is waited for."""
+
     def close(self) -> None:
         """Nothing runs."""
 

@@ -1,12 +1,17 @@
 """The translation cache: linking, unlinking, promotion, eviction, invalidation; on blobs of plain bytes."""
 import struct
+from collections import Counter
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.strategies import booleans, integers, lists
 
 from emu.jit.dispatch import index_row
-from emu.tcache.cache import PROMOTE_USES, Blob, Key, Link, TranslationCache
+from emu.tcache.cache import Blob, Key, Link, TranslationCache
 from emu.tcache.index import Index
 from emu.tcache.memory import CodeMemory
+from emu.tcache.policies import POLICIES, rounded
 
 STUB = 32
 
@@ -16,7 +21,6 @@ class Lookup:
 
     def __init__(self) -> None:
         self.codes: dict[Key, int] = {}
-        self.found: dict[Key, int] = {}
 
     def enter(self, key: Key, code: int) -> None:
         self.codes[key] = code
@@ -24,14 +28,11 @@ class Lookup:
     def remove(self, key: Key) -> None:
         self.codes[key] = 0
 
-    def uses(self, key: Key) -> int:
-        return self.found.get(key, 0)
 
-
-def make(policy: str, size: int) -> tuple[TranslationCache, dict[Key, int], dict[Key, int]]:
-    """A cache, the index it fills, and the uses it is told."""
-    lookup = Lookup()
-    return TranslationCache(CodeMemory(1 << 16), size, policy, lookup), lookup.codes, lookup.found
+def make(policy: str, size: int) -> tuple[TranslationCache, dict[Key, int], Counter[Key]]:
+    """A cache, the index it fills, and the uses since it last asked for them."""
+    lookup, uses = Lookup(), Counter[Key]()
+    return TranslationCache(CodeMemory(1 << 16), size, policy, lookup, lambda blob: uses.pop(blob.key, 0)), lookup.codes, uses
 
 
 def blob(n: int, size: int = 64, link_to: int | None = None) -> Blob:
@@ -79,20 +80,57 @@ def test_fifo_evicts_the_oldest() -> None:
 
 def test_flush_drops_everything_at_once() -> None:
     cache, _, _ = make('flush', 256)
-    for n in range(1, 6):
-        cache.add(blob(n))
-    assert len(cache.blobs) == 1 and cache.counts['flushes'] == 1
+    for n in range(1, 6): cache.add(blob(n))
+    assert len(cache.blobs) == 1 and cache.counts['dropped_capacity'] == 4
+
+
+def test_medium_drops_an_eighth_at_once() -> None:
+    cache, _, _ = make('fifo-medium', 1024)
+    for n in range(1, 18): cache.add(blob(n))
+    assert {key[0] // 64 for key in cache.blobs} == set(range(3, 18)) and cache.counts['dropped_capacity'] == 2
+
+
+def test_lru_keeps_what_was_used_since_it_was_last_the_oldest() -> None:
+    cache, index, uses = make('lru', 256)
+    for n in range(1, 5): cache.add(blob(n, link_to=2))
+    uses[64, 64, 0] = 1
+    cache.add(blob(5))
+    assert {key[0] // 64 for key in cache.blobs} == {1, 3, 4, 5}
+    assert index[64, 64, 0] == cache.memory.base + cache.blobs[64, 64, 0].place
+    cache.add(blob(6))
+    assert {key[0] // 64 for key in cache.blobs} == {1, 4, 5, 6}
+
+
+def test_adaptive_grows_when_what_it_dropped_comes_back() -> None:
+    cache, _, _ = make('adaptive', 1 << 16)
+    ring = cache.policy.rings[0]
+    small = ring.size
+    for n in range(2000): cache.add(blob(n))
+    assert ring.size == small
+    for n in range(2000): cache.add(blob(n % 700))
+    assert ring.size == 1 << 16
 
 
 def test_a_used_translation_is_promoted_by_copying_and_its_links_follow() -> None:
-    cache, index, uses = make('generational', 512)
+    cache, index, uses = make('generational', 4096)
+    policy = cache.policy
     hot, caller = blob(1), blob(2, link_to=1)
-    uses[hot.key] = PROMOTE_USES
-    uses[caller.key] = PROMOTE_USES
-    for b in (hot, caller, *[blob(n) for n in range(3, 9)]):
-        cache.add(b)
-    assert hot.generation is cache.tenured and cache.counts['promotions'] == 2
-    assert index[hot.key] == cache.memory.base + hot.place and leads_to(cache, caller) == hot.place
+    homes = set()
+    for b in (hot, caller): cache.add(b)
+    for n in range(300):
+        for b in (hot, caller): uses[b.key] = 8
+        cache.add(blob(3 + n))
+        homes.add(hot.ring)
+        assert index[hot.key] == cache.memory.base + hot.place and leads_to(cache, caller) == hot.place
+    assert homes >= {policy.nursery, policy.tenured} and hot.ring is caller.ring is policy.tenured
+
+
+def test_expensive_code_is_tenured_at_once() -> None:
+    cache, _, _ = make('generational', 4096)
+    made = blob(1)
+    made.tier = 'optimised'
+    cache.add(made)
+    assert made.ring is cache.policy.tenured
 
 
 def test_writing_to_a_granule_drops_what_was_made_of_it() -> None:
@@ -105,22 +143,64 @@ def test_writing_to_a_granule_drops_what_was_made_of_it() -> None:
     assert cache.counts['dropped_invalidated'] == 2
 
 
-@pytest.mark.parametrize('policy', ['flush', 'fifo', 'generational'])
-def test_any_order_of_additions_and_invalidations_keeps_the_books(policy: str) -> None:
-    cache, index, uses = make(policy, 2048)
-    for step in range(2000):
-        n = step * 7919 % 61
-        if step % 5 == 0:
-            cache.invalidate(n)
-        else:
-            cache.add(blob(n, 64 + n * 3 % 50, link_to=(n * 31 + 7) % 61))
-        uses[n * 64, n * 64, 0] = step % 11
+class AnyOrder(RuleBasedStateMachine):
+    """Compiles, executions, writes to code and what follows from them, in any order: no stale translation is executed, no byte is over the budget, each link
+    leads to its target or its stub. A translation's code says of which version of its block's bytes it was made."""
+
+    BLOCKS, SIZE = 40, 1 << 11
+    policy = 'fifo'
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache, self.index, self.used = make(self.policy, self.SIZE)
+        self.versions = [0] * self.BLOCKS
+
+    def code(self, n: int) -> bytes:
+        return bytes([n, self.versions[n] & 0xff])
+
+    @rule(n=integers(0, BLOCKS - 1), size=integers(40, 300), to=integers(0, BLOCKS - 1), second=integers(0, BLOCKS - 1), optimised=booleans())
+    def compile(self, n: int, size: int, to: int, second: int, optimised: bool) -> None:
+        links = [Link(2, 32, (to * 64, to * 64, 0)), Link(8, 34, (second * 64, second * 64, 0))]
+        made = Blob((n * 64, n * 64, 0), self.code(n) + bytes(size - 2), 1, [(n * 64, 10), (n * 64, 16)], 'optimised' if optimised else 'stencils', links)
+        self.cache.add(made)
+
+    @rule(n=integers(0, BLOCKS - 1), steps=lists(booleans(), max_size=20))
+    def execute(self, n: int, steps: list[bool]) -> None:
+        """From a lookup along links, as far as they are followed."""
+        place = self.index.get((n * 64, n * 64, 0), 0) - self.cache.memory.base
+        places = {b.place: b for b in self.cache.blobs.values()}
+        for second in steps:
+            if place not in places: return
+            found = places[place]
+            assert self.cache.memory.data[place:place + 2] == self.code(found.key[0] // 64)
+            self.used[found.key] += 1
+            at = place + (8 if second else 2)
+            place = at + 4 + struct.unpack_from('<i', self.cache.memory.data, at)[0]
+
+    @rule(n=integers(0, BLOCKS - 1))
+    def write(self, n: int) -> None:
+        self.versions[n] += 1
+        self.cache.invalidate(n)
+
+    @invariant()
+    def books(self) -> None:
+        cache, memory = self.cache, self.cache.memory
+        places = sorted((b.place, b.place + rounded(b.size)) for b in cache.blobs.values())
+        assert all(end <= start for (_, end), (start, _) in zip(places, places[1:])) and (not places or places[-1][1] <= self.SIZE)
+        assert sum(ring.used for ring in cache.policy.rings) == sum(end - start for start, end in places) <= self.SIZE
+        assert {key for key, code in self.index.items() if code} == set(cache.blobs)
         for b in cache.blobs.values():
-            assert index[b.key] == cache.memory.base + b.place and bytes(cache.memory.data[b.place:b.place + 1]) == b'\0'
-            target = cache.blobs.get(b.links[0].target)
-            assert leads_to(cache, b) == (target.place if target else b.place + STUB)
-        places = sorted((b.place, b.place + len(b.code)) for b in cache.blobs.values())
-        assert all(x[1] <= y[0] for x, y in zip(places, places[1:]))
+            assert self.index[b.key] == memory.base + b.place and memory.data[b.place:b.place + 2] == self.code(b.key[0] // 64)
+            for link in b.links:
+                target, at = cache.blobs.get(link.target), b.place + link.at
+                assert at + 4 + struct.unpack_from('<i', memory.data, at)[0] == (target.place if target else b.place + link.stub)
+        assert sorted((id(b), g) for g, blobs in cache.granules.items() for b in blobs) == sorted((id(b), g) for b in cache.blobs.values() for g in b.granules())
+        assert sum(map(len, cache.waiting.values())) == 2 * len(cache.blobs)
+
+
+@pytest.mark.parametrize('policy', POLICIES)
+def test_any_order_keeps_the_books(policy: str) -> None:
+    run_state_machine_as_test(type('AnyOrder', (AnyOrder,), {'policy': policy}), settings=settings(max_examples=30, stateful_step_count=60, deadline=None))
 
 
 def test_the_index_has_two_places_for_blocks_that_collide() -> None:
@@ -135,4 +215,4 @@ def test_the_index_has_two_places_for_blocks_that_collide() -> None:
     index.enter(third, 300)
     assert index.find(first) < 0 < index.words[index.find(second) + 2] and index.words[index.find(third) + 2] == 300
     index.remove(second)
-    assert index.find(second) < 0 <= index.find(third) and index.uses(second) == 0
+    assert index.find(second) < 0 <= index.find(third)

@@ -109,6 +109,8 @@ epoch           64  1   the host's clock at guest time 0,
 looked          64  1   the instructions retired by `time`,
 pace            64  1   what an instruction may take while guest time catches up, in 2**-16 nanoseconds
 clock_gettime   64  1   host address of the C library's function
+trace_at        64  1   where the next execution of a translation is recorded (emu/tcache/trace.py),
+trace_end       64  1   and where there is no more room for it
 counts          64  16  statistics kept by compiled code
 handlers        64  1   host address of the interpreter's handlers, one for each form
 fetch_pointer   64  1   host address of fetch_buffer
@@ -118,10 +120,10 @@ tlb_global      32  64  and it is global: a new CR3 leaves it
 tlb_read        32  2048
 tlb_write       32  2048
 tlb_addend      64  2048
-countdown       32  65536  executions until a translation is worth optimising
+countdown       32  262144  executions until a translation is worth optimising; by them its uses are counted
 """
 
-COUNTERS = 1 << 16  # countdowns of translations, 32 bits each, behind the TLB: within reach of a displacement
+COUNTERS = 1 << 18  # countdowns of translations, 32 bits each, behind the TLB: within reach of a displacement
 LOG_CODE, LOG_INTERRUPTS = 1, 2  # bits of logging: each decoded instruction, each delivery of an interrupt or exception
 PAGE_READ, PAGE_WRITE = 1, 2  # bits of a page_map word: directly readable (RAM, ROM), directly writable (RAM)
 TLB_BASE = 4096

@@ -1,7 +1,7 @@
 """Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often.
 
 The translation index has 2**INDEX_BITS rows, each with two entries of 32 bytes in a host's cache line: host address of the block's first byte, EIP and mode
-key, host address of the code, times found. What is not there (or lost its place to others) is interpreted, counted, and asked for when it is hot.
+key, host address of the code, nothing. What is not there (or lost its place to others) is interpreted, counted, and asked for when it is hot.
 """
 from emu.isa.language import host_load, host_store
 from emu.isa.state import CS
@@ -31,7 +31,6 @@ def probe(m, eip):
             m.wanted = p
             return -1
     m.counts[HITS] = m.counts[HITS] + 1
-    host_store(e + 24, 64, host_load(e + 24, 64) + 1)
     return host_load(e + 16, 64)
 
 

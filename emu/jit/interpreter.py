@@ -16,13 +16,14 @@ from emu.jit import copying, dispatch, fetch
 from emu.jit.fetch import current
 from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word
 from emu.mem.paging import flush_tlb, translate, write_protect
+from emu.tcache import replay
 
 HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
 TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %budget, i64 %t0, i64 %t1'  # the signature of all translations
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
            'write_protect': write_protect, 'guest_time': guest_time, 'decode_block': fetch.decode_block,
-           'copy_block': copying.copy_block}  # outlined texts that Python calls
+           'copy_block': copying.copy_block, **replay.TEXTS}  # outlined texts that Python calls
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 
 

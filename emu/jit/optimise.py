@@ -19,8 +19,9 @@ from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.jit.patch import Translator, branch_target, link_rel, read_object
 from emu.jit.regions import Part, Region
-from emu.jit.stencils import FLAT, REDO, TAIL, Unsuitable, x87
+from emu.jit.stencils import FLAT, OPTIMISE, REDO, TAIL, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
+from emu.tcache.policies import OPTIMISED
 
 FLAG_WORDS = ('result', 'carries')
 SET_ALL = (flags.flags_arithmetic, flags.flags_logic, flags.flags_result)  # texts that set both words,
@@ -268,8 +269,8 @@ def compile_region(region: Region, mode: int) -> tuple[bytes | None, float]:
     return obj, time.process_time() - started
 
 
-def blob(obj: bytes, region: Region, key: Key, translator: Translator) -> Blob | None:
-    """The compiled region as a blob for the cache."""
+def blob(obj: bytes, region: Region, key: Key, translator: Translator, counter: int, seconds: float, entrance: str = 'USED') -> Blob | None:
+    """The compiled region as a blob for the cache, which took LLVM so long. It begins with a stencil that counts."""
     p, eip, mode = key
     try:
         functions = read_object(obj)
@@ -277,11 +278,16 @@ def blob(obj: bytes, region: Region, key: Key, translator: Translator) -> Blob |
         return None
     if list(functions) != ['region']: return None  # it calls something that would not come along
     text, relocations = functions['region']
-    code = bytearray(text)
+    begin = translator.entrance(entrance, counter)
+    code = bytearray(begin.code + text)
+    for at, _ in begin.jumps:
+        link_rel(code, at, len(code))
+        code += translator.exit(eip, OPTIMISE)
     stubs: dict[int, int] = {}
     links = []
     for at, kind, symbol, _ in relocations:
         if kind not in (2, 4): return None
+        at += len(begin.code)
         target = int(symbol.removeprefix('to.'))
         if target not in stubs:
             stubs[target] = len(code)
@@ -289,4 +295,4 @@ def blob(obj: bytes, region: Region, key: Key, translator: Translator) -> Blob |
         link_rel(code, at, stubs[target])
         if (target ^ eip) & 0xfffff000 == 0: links.append(Link(at, stubs[target], (p + target - eip, target, mode)))
     ranges = [(p + part.eip - eip, part.length) for part in region.parts.values()]
-    return Blob(key, bytes(code), sum(len(part.block) for part in region.parts.values()), ranges, 'optimised', links)
+    return Blob(key, bytes(code), sum(len(part.block) for part in region.parts.values()), ranges, OPTIMISED, links, counter, seconds)

@@ -13,7 +13,7 @@ import numpy as np
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
-from emu.isa.state import FS, GS
+from emu.isa.state import FIELDS, FS, GS
 from emu.jit import copying
 from emu.jit.copying import LONGEST
 from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, REDO, TARGETS, Kind, numbers
@@ -23,6 +23,7 @@ FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _3
 FIRST = ('BEGIN', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERPRET, OPTIMISE, REDO)))  # in the order of the work area
 LEADS = {'TAKEN': copying.TAKEN, 'MISS': copying.MISS, 'WARM': copying.WARM}
 LARGEST, MOST_JUMPS = 4096, 8  # of a piece: bytes, and jumps, which all may need an EXIT
+COUNTDOWN = FIELDS['countdown'].offset
 RESULTS = struct.Struct(f'<{3 + 3 * copying.LINKS}q')
 
 
@@ -182,10 +183,11 @@ class Translator:
         return list(takewhile(self.stencils_of, (Decoded._make(found) for found in RECORD.iter_unpack(data))))
 
     def translate(self, key: Key, room: int, counter: int = 0) -> Blob | None:
-        """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: offset in State
-        of its countdown, if it has one. None: nothing to translate."""
+        """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: which
+        countdown it takes from; 0: none. None: nothing to translate."""
         p, eip, mode = key
-        while (size := self.copy_block(self.address, p, room, eip, counter)) < 0:
+        place = COUNTDOWN + 4 * counter if counter else 0
+        while (size := self.copy_block(self.address, p, room, eip, place)) < 0:
             self.learn(-1 - size)
         if not size:
             return None
@@ -193,13 +195,24 @@ class Translator:
         links = [Link(at, stub, (p + target - eip, target, mode)) for at, stub, target in zip(*[iter(link[:3 * linked])] * 3)]
         return Blob(key, bytes(self.output[:size]), count, [(p, length)], 'stencils', links, counter=counter)
 
-    def exit(self, eip: int) -> bytes:
-        """The code of an EXIT that goes on at another block."""
-        found = self.pieces[f'EXIT.{LOOK_UP}']
+    def exit(self, eip: int, why: int = LOOK_UP) -> bytes:
+        """The code of an EXIT that goes on at another block, with nothing given back to the budget."""
+        return self.filled(self.pieces[f'EXIT.{why}'], eip=eip)
+
+    def filled(self, found: Piece, **holes: int) -> bytes:
+        """A piece's code with its holes filled; what is not given is 0."""
         code = bytearray(found.code)
-        for offset, hole, addend, form in found.values:
-            struct.pack_into(form, code, offset, signed(((eip if hole == 'eip' else 0) + addend) & 0xffffffff))
+        for offset, hole, addend, form in found.values: struct.pack_into(form, code, offset, signed((holes.get(hole, 0) + addend) & 0xffffffff))
         return bytes(code)
+
+    def count(self, *names: str) -> None:
+        """What translations begin with from now on, to count and to record: stencils' names."""
+        struct.pack_into('<q', self.area.data, copying.COUNT, self.place(names))
+
+    def entrance(self, name: str, counter: int) -> Piece:
+        """A counting stencil for a region, its hole filled."""
+        found = self.pieces[name]
+        return found._replace(code=self.filled(found, counter=COUNTDOWN + 4 * counter), values=[])
 
 
 def laid_out(found: Piece) -> np.ndarray:

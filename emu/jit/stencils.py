@@ -275,6 +275,31 @@ warm:
   musttail call preserve_nonecc void @WARM({PLAIN})
   ret void
 }}
+define preserve_nonecc void @USED({TRANSLATION}) nounwind {{
+  %at = getelementptr i8, ptr %m, i64 ptrtoint (ptr @counter to i64)
+  %old = load i32, ptr %at
+  %new = sub i32 %old, 1
+  store i32 %new, ptr %at
+  musttail call preserve_nonecc void @NEXT({PLAIN})
+  ret void
+}}
+define preserve_nonecc void @RECORD({TRANSLATION}) nounwind {{
+  %p = getelementptr i8, ptr %m, i64 {FIELDS['trace_at'].offset}
+  %q = getelementptr i8, ptr %m, i64 {FIELDS['trace_end'].offset}
+  %at = load ptr, ptr %p
+  %end = load ptr, ptr %q
+  %full = icmp eq ptr %at, %end
+  br i1 %full, label %drain, label %go, !prof !1
+go:
+  %next = getelementptr i8, ptr %at, i64 4
+  store ptr %next, ptr %p
+  store i32 ptrtoint (ptr @counter to i32), ptr %at
+  musttail call preserve_nonecc void @NEXT({PLAIN})
+  ret void
+drain:
+  musttail call preserve_nonecc void @WARM({PLAIN})
+  ret void
+}}
 '''
 LOOK_UP, INTERPRET, OPTIMISE, REDO = 0, 1, 2, 3  # why a translation leaves: what State.reason becomes; REDO: plus how many instructions; INTERPRET is REDO + 1
 

@@ -5,7 +5,7 @@ import mmap
 from emu.jit.dispatch import INDEX_BITS, index_row
 from emu.tcache.cache import Key
 
-ROW = 64  # bytes: two entries of four words: host address, EIP and mode, code's address (0: not to be translated), times found
+ROW = 64  # bytes: two entries of four words: host address, EIP and mode, code's address (0: not to be translated), nothing
 
 
 class Index:
@@ -31,12 +31,8 @@ class Index:
         if at < 0:
             at = index_row(p, eip) * 8
             if words[at]: words[at + 4:at + 8] = words[at:at + 4]
-        words[at], words[at + 1], words[at + 2], words[at + 3] = p, eip | mode << 32, code, 0
+        words[at], words[at + 1], words[at + 2] = p, eip | mode << 32, code
 
     def remove(self, key: Key) -> None:
         """Forgets a block."""
         if (at := self.find(key)) >= 0: self.words[at] = 0
-
-    def uses(self, key: Key) -> int:
-        """How often compiled code has found a block since it was entered."""
-        return self.words[at + 3] if (at := self.find(key)) >= 0 else 0

@@ -1,0 +1,87 @@
+"""Traces (`-trace FILE`): which translations a run executed, one after the other, for the simulator (emu/tcache/simulator.py).
+
+Each translation begins with a stencil that writes its countdown's place into a buffer (RECORD, emu/jit/stencils.py), jumps along links included; a full buffer
+makes it leave, and Python empties it. A trace is a ZIP archive: `entries.npy` has a row for each translation made (ENTRY), `events` 32-bit words, little-endian:
+a number below LOOP says that the entry of that number is executed; LOOP and GONE: see emu/tcache/replay.py. An entry is dropped when its code changes, or when a
+better one takes its place.
+"""
+import zipfile
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+
+from emu.errors import EmuError, file_error
+from emu.isa.state import COUNTERS, FIELDS, State
+from emu.jit import build
+from emu.tcache.policies import OPTIMISED
+from emu.tcache.replay import GONE, HINTS, PERIOD
+
+ROOM = 1 << 19  # executions in the buffer
+ENTRY = np.dtype([('size', '<u4'), ('cost', '<f4'), ('optimised', '?'), ('key', '<u8', 3)])  # bytes of code, seconds to make it, tier, host address, EIP and mode
+
+
+class Recorder:
+    """Writes the trace of what `state` executes."""
+
+    def __init__(self, path: Path, state: State):
+        try:
+            self.file = zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1)
+        except OSError as error:
+            raise file_error(path, error) from None
+        self.events = self.file.open('events', 'w', force_zip64=True)
+        self.state = state
+        self.buffer, self.folded = np.zeros(ROOM, np.int32), np.zeros(ROOM, np.uint32)
+        self.hints = np.zeros(1 << HINTS, np.int64)
+        self.recorded = PERIOD  # events so far, and a distance to what was never seen
+        self.fold = build.interpreter().function('fold', 5)
+        self.start: int = self.buffer.ctypes.data
+        state.trace_at, state.trace_end = self.start, self.start + 4 * ROOM
+        self.numbers = np.full(COUNTERS, -1, np.int32)  # of the entries, by their countdowns
+        self.entries: list[tuple[Any, ...]] = []
+
+    def made(self, blob: Any) -> None:
+        """A new translation."""
+        if self.numbers[blob.counter] >= 0: self.drain()  # another had its countdown before
+        self.numbers[blob.counter] = len(self.entries)
+        self.entries.append((blob.size, blob.cost, blob.tier == OPTIMISED, blob.key))
+
+    def gone(self, blob: Any) -> None:
+        """One that is dropped."""
+        self.drain()
+        self.events.write(np.uint32(GONE + self.numbers[blob.counter]).tobytes())
+
+    def drain(self) -> bool:
+        """Empties the buffer; whether it was full."""
+        count = (self.state.trace_at - self.start) // 4
+        self.state.trace_at = self.start
+        if count:
+            numbers = np.empty(count + 1, np.int32)  # fold() looks one further
+            np.take(self.numbers, (self.buffer[:count] - FIELDS['countdown'].offset) >> 2, out=numbers[:count])
+            left = self.fold(numbers.ctypes.data, count, self.folded.ctypes.data, self.hints.ctypes.data, self.recorded)
+            self.recorded += count
+            self.events.write(self.folded[:left].tobytes())
+        return count == ROOM
+
+    def close(self) -> None:
+        """The run is over."""
+        self.drain()
+        self.events.close()
+        with self.file.open('entries.npy', 'w') as out: np.save(out, np.array(self.entries, ENTRY))
+        self.file.close()
+
+
+class Trace:
+    """A recorded trace: its entries, and its events in pieces."""
+
+    def __init__(self, path: Path):
+        try:
+            self.file = zipfile.ZipFile(path)
+            with self.file.open('entries.npy') as file: self.entries = np.load(file)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            raise EmuError(f'{path} is no trace') from None
+
+    def pieces(self, count: int = 1 << 22) -> Iterator[np.ndarray]:
+        """The events, as many at a time."""
+        with self.file.open('events') as file:
+            while data := file.read(4 * count): yield np.frombuffer(data, '<u4')

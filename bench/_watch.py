@@ -1,4 +1,5 @@
-"""What the benches share: a program whose output is watched for when something appears, and what machine this is."""
+"""What the benches share: a program whose output is watched for when something appears, what machine this is, options, reports."""
+import argparse
 import os
 import platform
 import re
@@ -44,6 +45,12 @@ class Watched:
         self.seen = found.end()
         return self.at - self.start, found[found.lastindex or 0]
 
+    def type(self, data: bytes) -> None:
+        """To its standard input."""
+        assert self.process.stdin
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
     def read(self, seconds: float, wanted: bytes) -> None:
         """What comes next."""
         assert self.process.stdout
@@ -84,6 +91,22 @@ def stat_fields(path: Path) -> list[str]:
         return (path / 'stat').read_text().rpartition(')')[2].split()
     except OSError:
         return []
+
+
+def arguments(doc: str | None, repeat: int, timeout: float) -> argparse.ArgumentParser:
+    """The options that every comparison has."""
+    options = argparse.ArgumentParser(description=(doc or '').split('\n')[0])
+    options.add_argument('--repeat', type=int, default=repeat, help=f'runs of each (default {repeat})')
+    options.add_argument('--timeout', type=float, default=timeout, help=f'seconds to wait for a line (default {timeout:g})')
+    options.add_argument('--out', type=Path, default=REPORTS, help='where the report goes')
+    return options
+
+
+def write_report(folder: Path, name: str, report: str) -> None:
+    """To its file, and to stdout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(report)
+    print(report)
 
 
 def host() -> str:

@@ -1,10 +1,10 @@
-"""How long Debian's kernel takes to boot to the last line of its checks, under emu and under QEMU (TCG) in turn: bench/reports/boot.md.
+"""How long Debian's kernel takes to boot to the last line of its checks, and SeaBIOS to a boot loader, a userland and its programs, under emu and under QEMU (TCG) in turn:
+bench/reports/boot.md.
 
 emu runs from a cache directory that holds what `emu setup` makes and nothing else, a fresh copy for each run: nothing of the guest is kept.
 Also: how long setup takes, where emu's time goes (its --stats), and the CPU time of a guest that is idle at its prompt.
 Times are from the start of the process.
 """
-import argparse
 import json
 import os
 import re
@@ -18,10 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from _watch import EMU, REPORTS, ROOT, Failure, Watched, host, qemu_version
+from _watch import EMU, ROOT, Failure, Watched, arguments, host, qemu_version, write_report
 from tqdm import tqdm
 
+from emu import guests
+
 MARKERS = ('GUEST-READY', 'GUEST-CHECKS-DONE')
+LOADER, USERLAND = 'to `boot:`', 'from there to USERLAND-READY'
+PROGRAMS = 'python perl sqlite openssl gzip xz bzip2 lua luajit bc awk shell tcc gcc nasm'.split()  # of emu/guests/workload.sh, in its order
 CHECKS = ('busybox', 'arithmetic', 'text', 'fork', 'signal')  # what must be the same everywhere (emu/guests/init)
 PROMPT = rb'GUEST-CHECKS-DONE[\s\S]*# (\x1b\[6n)?$'
 SETTLE = 3  # seconds after the prompt before idling is measured
@@ -29,26 +33,27 @@ Run = dict[str, float]
 
 
 class Boot:
-    """The guest and how each system is told to run it; a marker that takes longer than `timeout` is a failure."""
+    """The guests and how each system is told to run them; a marker that takes longer than `timeout` is a failure."""
 
     def __init__(self, flavour: str, memory: int, engine: str, timeout: float, cache: Path):
-        folder = Path(subprocess.run([*EMU, 'guest', 'get', 'linux'], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
-        kernel, initrd = folder / f'vmlinuz-{flavour}', folder / f'initramfs-{flavour}-tiny.gz'
-        self.guest = ['-m', str(memory), '-nographic', '-no-reboot', '-kernel', str(kernel), '-initrd', str(initrd)]
+        files = guests.get('linux')
+        kernel, initrd = files[f'vmlinuz-{flavour}'], files[f'initramfs-{flavour}-tiny.gz']
+        self.common = ['-m', str(memory), '-nographic', '-no-reboot']
+        self.guest = ['-kernel', str(kernel), '-initrd', str(initrd)]
         self.engine, self.timeout, self.cache = engine, timeout, cache
 
     @contextmanager
-    def started(self, system: str, append: str, stats: Path | None = None) -> Iterator[Watched]:
+    def started(self, system: str, told: list[str]) -> Iterator[Watched]:
         """A machine that boots, for the length of a `with`."""
         program = [*EMU, 'run', '-serial', 'stdio', '-engine', self.engine] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2']
-        told = ['-stats', str(stats)] if stats else []
         with tempfile.TemporaryDirectory() as folder:
             if system == 'emu': shutil.copytree(self.cache, folder, dirs_exist_ok=True)
-            with Watched([*program, *self.guest, '-append', append, *told], {'EMU_CACHE': folder}) as machine: yield machine
+            with Watched([*program, *self.common, *told], {'EMU_CACHE': folder}) as machine: yield machine
 
     def once(self, system: str, stats: Path | None) -> tuple[Run, dict[str, str]]:
         """Seconds to each marker, to the end, and of CPU time; what the checks said."""
-        with self.started(system, 'console=ttyS0 end=poweroff', stats) as machine:
+        told = ['-stats', str(stats)] if stats else []
+        with self.started(system, [*self.guest, '-append', 'console=ttyS0 end=poweroff', *told]) as machine:
             run = {marker: machine.wait_for(marker.encode(), self.timeout)[0] for marker in MARKERS}
             run['CPU'] = machine.cpu_seconds()
             machine.finish(30)
@@ -58,12 +63,26 @@ class Boot:
 
     def idle(self, system: str, seconds: float) -> float:
         """The share of one core used at the shell's prompt."""
-        with self.started(system, 'console=ttyS0') as machine:
+        with self.started(system, [*self.guest, '-append', 'console=ttyS0']) as machine:
             machine.wait_for(PROMPT, self.timeout)
             time.sleep(SETTLE)
             before = machine.cpu_seconds()
             time.sleep(seconds)
             return (machine.cpu_seconds() - before) / seconds
+
+    def from_disk(self, system: str, programs: list[str]) -> tuple[Run, dict[str, str]]:
+        """Seconds from SeaBIOS to SYSLINUX, to the userland of the disk, and of each program in it; their digests."""
+        bios = guests.get('firmware')
+        told = ['-snapshot', '-hda', str(guests.get('disk')['disk.img'])]
+        if system == 'emu': told += ['-bios', str(bios['bios-256k.bin']), '-vgabios', str(bios['vgabios-stdvga.bin'])]
+        run, digests = {}, {}
+        with self.started(system, told) as machine:
+            run[LOADER] = last = machine.wait_for(b'boot: ', self.timeout)[0]
+            machine.type(b'work\r')
+            for name, line in ((USERLAND, b'USERLAND-READY'), *((program, rb'WORK %s \S+ (\w{12})' % program.encode()) for program in programs)):
+                at, digests[name] = machine.wait_for(line, self.timeout)
+                run[name], last = at - last, at
+        return run, digests
 
 
 def setup(cache: Path) -> float:
@@ -83,6 +102,16 @@ def table(runs: dict[str, list[Run]]) -> str:
     return ''.join(lines)
 
 
+def disk_table(runs: dict[str, list[Run]]) -> str:
+    """The medians from SeaBIOS on, and their ratios."""
+    systems = list(runs)
+    lines = [f'| seconds | {" | ".join(systems)} | {" : ".join(systems)} |\n| --- |{" ---: |" * (len(systems) + 1)}\n']
+    for column in runs[systems[0]][0]:
+        each = [median(runs[system], column) for system in systems]
+        lines.append(f'| {column} | {" | ".join(f"{seconds:.2f}" for seconds in each)} | {each[0] / each[-1]:.2f} |\n')
+    return ''.join(lines)
+
+
 def median(runs: list[Run], column: str) -> float:
     return statistics.median(run[column] for run in runs)
 
@@ -96,17 +125,16 @@ def breakdown(stats: dict[str, dict]) -> str:
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    arguments.add_argument('--repeat', type=int, default=3, help='boots of each (default 3)')
-    arguments.add_argument('--flavour', choices=('686', '686-pae'), default='686')
-    arguments.add_argument('--memory', type=int, default=256, help='megabytes (default 256)')
-    arguments.add_argument('--engine', default='optimise', choices=('interpreter', 'stencils', 'optimise'), help='highest engine of emu (default: all)')
-    arguments.add_argument('--systems', default='emu,QEMU', help='emu, QEMU or both (the default)')
-    arguments.add_argument('--timeout', type=float, default=300, help='seconds to wait for a marker (default 300)')
-    arguments.add_argument('--idle', type=float, default=30, help='seconds to watch the idle guest; 0: not at all (default 30)')
-    arguments.add_argument('--cache', type=Path, help='where `emu setup` was done before (default: done anew, and timed)')
-    arguments.add_argument('--out', type=Path, default=REPORTS, help='where the report goes')
-    given = arguments.parse_args()
+    options = arguments(__doc__, 3, 300)
+    options.add_argument('--flavour', choices=('686', '686-pae'), default='686')
+    options.add_argument('--memory', type=int, default=256, help='megabytes (default 256)')
+    options.add_argument('--engine', default='optimise', choices=('interpreter', 'stencils', 'optimise'), help='highest engine of emu (default: all)')
+    options.add_argument('--systems', default='emu,QEMU', help='emu, QEMU or both (the default)')
+    options.add_argument('--idle', type=float, default=30, help='seconds to watch the idle guest; 0: not at all (default 30)')
+    options.add_argument('--cache', type=Path, help='where `emu setup` was done before (default: done anew, and timed)')
+    options.add_argument('--disk', type=int, default=1, help='boots of the disk with the workload; 0: none (default 1)')
+    options.add_argument('--programs', type=int, default=len(PROGRAMS), help='how many programs of the workload are waited for (default: all)')
+    given = options.parse_args()
     systems = given.systems.split(',')
     runs: dict[str, list[Run]] = {system: [] for system in systems}
     checks: dict[str, dict[str, str]] = {}
@@ -122,6 +150,11 @@ def main() -> int:
                 run, said = boot.once(system, stats if system == 'emu' else None)
                 runs[system].append(run)
                 if checks.setdefault(system, said) != said: raise Failure(f'the checks say {said}, said {checks[system]} before')
+            from_disk: dict[str, list[Run]] = {system: [] for system in systems}
+            digests: dict[str, dict[str, str]] = {}
+            for system in tqdm(systems * given.disk, unit='boot', disable=None):
+                run, digests[system] = boot.from_disk(system, PROGRAMS[:given.programs])
+                from_disk[system].append(run)
             idle = {system: boot.idle(system, given.idle) for system in systems} if given.idle else {}
         except Failure as failure:
             print(f'{system}: {failure}', file=sys.stderr)
@@ -133,11 +166,13 @@ def main() -> int:
             lines.append(f'emu : QEMU, medians to {MARKERS[-1]}: **{ratio:.2f}**. The checks {agree}.\n')
         if 'emu' in systems: lines.append(f'`emu setup` before: {took:.1f} s{" (in a cache given)" if given.cache else ", from nothing"}.\n')
         if idle: lines.append(f'Idle at the prompt over {given.idle:g} s: {", ".join(f"{system} {share:.1%} of a core" for system, share in idle.items())}.\n')
+        if given.disk:
+            agree = 'agree' if len({str(sorted(each.items())) for each in digests.values()}) == 1 else f'DIFFER: {digests}'
+            lines.append(f"## SeaBIOS, SYSLINUX, Debian's programs on ext4\n\n{given.disk} run(s) of each; seconds of the host from one line to the next, the first program with "
+                         f'the making of its data. The digests {agree}.\n\n{disk_table(from_disk)}')
         if stats.exists(): lines.append(f"## Where emu's time goes (last run)\n\n{breakdown(json.loads(stats.read_text()))}")
     report = '\n'.join(lines)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / 'boot.md').write_text(report)
-    print(report)
+    write_report(given.out, 'boot.md', report)
     return 0
 
 

@@ -22,7 +22,7 @@ from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, dispatch, eager, fetch, optimise
 from emu.jit.copying import LONGEST
 from emu.jit.lower import CALLBACKS
-from emu.jit.patch import Translator
+from emu.jit.patch import Translator, is_general
 from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory
@@ -37,7 +37,6 @@ SELDOM = 64  # a block executed less than WARM / SELDOM times is not worth a pla
 NEVER = 1 << 30  # executions
 QUEUE = 16  # regions that may wait for the worker
 LIBC = ctypes.CDLL(None)
-FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils take 32-bit code and stack, protected mode and flat segments for granted
 
 
 class Job(NamedTuple):
@@ -316,7 +315,7 @@ class Cpu:
         if found := self.cache.blobs.get(key):
             self.index.enter(key, self.cache.memory.base + found.place)  # another block had taken its place
         else:
-            blob = self.translation(key, 4096 - (key[0] & 4095)) if key[2] & FLAT == FLAT else None
+            blob = self.translation(key, 4096 - (key[0] & 4095))
             if blob: blob.cost = time.perf_counter() - started
             if not self.take_in(blob):  # nothing to translate, or too much for the cache
                 self.index.enter(key, 0)
@@ -347,7 +346,7 @@ class Cpu:
             self.c_translate(m.address, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
             p = self.host_address()
         blob = self.cache.blobs[p, m.eip, m.mode]
-        if not self.worker: return self.count_from(blob, NEVER)
+        if not self.worker or is_general(m.mode): return self.count_from(blob, NEVER)
         full = len(self.asked) >= QUEUE
         self.count_from(blob, WARM if full else NEVER)
         if full or blob.key in self.asked: return
@@ -378,7 +377,7 @@ class Cpu:
     def part(self, first: Key, eip: int) -> Part | None:
         """The block at EIP in the page of `first`, if there is something to optimise."""
         p = first[0] + eip - first[1]
-        block = self.translator.block(p, 4096 - (p & 4095))
+        block = self.translator.block(p, 4096 - (p & 4095), first[2])
         return Part(eip, block) if block else None
 
     def guest_bytes(self, key: Key, chosen: Region) -> list[bytes]:
@@ -420,7 +419,7 @@ class Cpu:
 
     def translation(self, key: Key, room: int) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
-        if self.at_once:
+        if self.at_once and not is_general(key[2]):
             if not self.part(key, key[1]): return None
             chosen = region(key[1], partial(self.part, key))
             obj, seconds = optimise.compile_region(chosen, key[2])

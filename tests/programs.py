@@ -1,10 +1,11 @@
 """Random programs of user-mode instructions, and what two engines may not differ in: every architectural field of State, and all of memory.
 
+A program runs in one of MODES: flat 32-bit code, or 16-bit code in segments with bases and limits: of the LDT, in real mode, in virtual-8086 mode.
 A program is a list of chunks: an instruction of a random form with what makes it likely to do something (pointers into the window, a sane divisor), in a loop of
 three rounds. Relative jumps lead forward, to another chunk. Chunks can be left out, so a program that shows a difference can be made smaller (`reduce`).
 """
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Iterable, Sequence, TypeVar
 
 import numpy as np
@@ -12,26 +13,47 @@ from numpy.random import Generator
 
 from emu.decoder.decode import decode_bytes
 from emu.decoder.table import FORMS, Form
-from emu.isa.flags import eflags_image
+from emu.isa.flags import VM, eflags_image
 from emu.isa.operands import MEM, REG
-from emu.isa.state import State
-from tests.cases import NEAR, RELATIVE, STACK_TOP, STRINGS, encodings, immediate_size, spot, value
+from emu.isa.segments import set_reach, update_mode
+from emu.isa.state import CS, State
+from tests.cases import (
+    NEAR,
+    RELATIVE,
+    STACK_TOP,
+    STRINGS,
+    choose_immediate,
+    choose_memory,
+    choose_registers,
+    draft,
+    encodings,
+    immediate_size,
+    spot,
+    value,
+)
 from tests.floats import fpu_image, number
-from tests.harness import STACK, Guest
-from tests.oracle.host import CODE, DATA, DATA16, DATA32, WINDOW, blank
+from tests.harness import IDT, STACK, TABLES, Guest
+from tests.oracle.host import BASE16, CODE, CODE16, DATA, DATA16, DATA32, WINDOW, blank
 
 T = TypeVar('T')
 HOME = CODE + 0xf00  # programs begin here and go on in the next page
 COUNTER = DATA + 0x40
 ROUNDS = 3
+MODES = ('flat', 'segments', 'real', 'v86')
+REAL_HANDLERS = 0x6000  # code segment 600h
+REAL_VECTORS = b''.join(struct.pack('<HH', v, REAL_HANDLERS >> 4) for v in range(256))
 ENDING = set('CALL_FAR CALL_FAR_M JMP_FAR JMP_FAR_M RET_FAR IRET INT INT1 INT3 INTO UD TOO_LONG HLT CLI STI IN OUT INS OUTS LLDT LTR LGDT LIDT LMSW INVLPG CLTS INVD WBINVD '
              'MOV_FROM_CR MOV_FROM_DR MOV_TO_CR MOV_TO_DR WRMSR RDMSR RDPMC SYSENTER SYSEXIT POP_SEG LOAD_FAR'.split())  # they fault, or lead out of the program
 CONTROLS = ('FLDENV', 'FRSTOR', 'FLDCW')  # they may unmask x87 exceptions
 FIELDS = ('eip cr0 cr2 cr3 cr4 gdt_base gdt_limit idt_base idt_limit cpl user protected vm86 code32 stack_mask halted shutdown retired sysenter_cs sysenter_esp sysenter_eip '
           'fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode a20 nmi irq').split()
-ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8}
+ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'reading': 8, 'writing': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8}
 ORDINARY = [form for form in FORMS if form.text not in ENDING and any(code32 for code32, _ in encodings()[form.name])]
 JUMPS = [form for form in ORDINARY if form.text in ('JCC', 'JMP_REL', 'LOOP', 'JCXZ') and form.fields['w'] == 32]
+ORDINARY16 = [form for form in FORMS if form.text not in ENDING and any(not code32 for code32, _ in encodings()[form.name])]
+JUMPS16 = [form for form in ORDINARY16 if form.text in ('JCC', 'JMP_REL', 'LOOP', 'JCXZ') and form.fields['w'] == 16]
+PROTECTED = 0x80010033, IDT, 0x7ff  # CR0, IDT's base and limit, as user_mode has them
+SEGMENTS16 = (DATA16, DATA16, DATA16, 0x1f, 0x27, 0x2f, 0x4f)  # that 16-bit programs have in DS, ES, FS and GS, where there are descriptors
 
 
 def architecture(m: State) -> dict[str, Any]:
@@ -65,6 +87,8 @@ class Program:
     fpu: bytes
     mem: bytes
     budgets: tuple[int, ...]
+    mode: str = 'flat'
+    seg: tuple[int, ...] = ()
 
     def code(self) -> bytes:
         """The loop around the chunks, then INT3."""
@@ -76,8 +100,11 @@ class Program:
             if chunk.at:
                 offset, size, relative = chunk.at
                 target = places[min(n + 1 + chunk.skip, len(self.chunks))]
-                v = target - places[n + 1] if relative else HOME + target
+                v = target - places[n + 1] if relative else HOME + target - (0 if self.mode == 'flat' else CODE)
                 out[places[n] + offset:places[n] + offset + size] = (v & (1 << 8 * size) - 1).to_bytes(size, 'little')
+        if self.mode != 'flat':
+            out += b'\x36\xff\x0e' + struct.pack('<H', COUNTER - BASE16) + b'\x0f\x85'  # dec word ss:[counter]; jnz
+            return bytes(out + struct.pack('<h', -len(out) - 2) + b'\xcc')
         out += b'\xff\x0d' + struct.pack('<I', COUNTER) + b'\x0f\x85'  # dec dword [counter]; jnz
         return bytes(out + struct.pack('<i', -len(out) - 4) + b'\xcc')
 
@@ -150,6 +177,63 @@ def chunk(rng: Generator, form: Form, rewriting: bool = False) -> Chunk:
     return Chunk(before + code + behind)
 
 
+def mov16(n: int, v: int) -> bytes:
+    """mov r32, v in 16-bit code"""
+    return b'\x66' + mov(n, v)
+
+
+def chunk16(rng: Generator, form: Form, mode: str) -> Chunk:
+    """The same in 16-bit code: registers and operands as single cases have them (cases.py)."""
+    odds = lambda n: not rng.integers(n)  # noqa: E731
+    known = [code for code32, code in encodings()[form.name] if not code32]
+    d = draft(rng, form, 0, known[rng.integers(len(known))])
+    d.seg, d.data = [DATA16, CODE16, DATA16, DATA16, 0, 0], BASE16
+    text, i, size = form.text, d.i, immediate_size(d.code, 0)
+    behind = mov16(4, STACK_TOP - BASE16 + int(rng.integers(-40, 40))) if text in ('CALL_REL', 'LEAVE', 'ENTER', 'POPA', 'XCHG', 'XADD') or odds(8) else b''
+    if text in RELATIVE:
+        if form.fields['w'] == 32 and text != 'JCXZ' and not odds(20): return chunk16(rng, any_of(rng, ORDINARY16), mode)
+        before = mov16(1, int(rng.integers(3))) if text in ('LOOP', 'LOOPCC', 'JCXZ') else b''
+        return Chunk(before + d.code + behind, (len(before + d.code) - size, size, True), int(rng.integers(0, 5)))
+    if text in NEAR and form.fields['w'] == 16 and i.seg == 3 and form.fields['src_kind'] == REG and i.src != 4:
+        return Chunk(mov16(i.src, 0) + d.code, (2, 2, False), int(rng.integers(0, 5)))
+    if text == 'RET_NEAR' and form.fields['w'] == 16: return Chunk(mov16(4, STACK_TOP - BASE16) + b'\x68\0\0' + d.code, (7, 2, False), int(rng.integers(0, 5)))
+    if text in NEAR or text == 'RET_NEAR': return chunk16(rng, any_of(rng, ORDINARY16), mode)
+    if text == 'AAM': d.code = d.code[:-1] + bytes([int(rng.integers(1, 256))])
+    if text in CONTROLS and not odds(3): return Chunk(b'\x36\xd9\x2e' + struct.pack('<H', COUNTER + 8 - BASE16))  # fldcw of a masked one
+    if text == 'MOV_TO_SEG' and (i.dst not in (0, 3, 4, 5) or form.fields['src_kind'] != REG): return chunk16(rng, any_of(rng, ORDINARY16), mode)
+    before = list(d.reg)
+    choose_registers(d)
+    if text not in ('AAM', 'AAD'): choose_immediate(d)
+    if i.seg != 1 or odds(30): choose_memory(d)
+    if i.seg not in (1, 2) and odds(15):  # round the end of 64 KB
+        for n in {i.base, i.index, 6, 7} - {4, 8}: d.reg[n] = int(rng.integers(-8, 8)) & 0xffff
+    if text in ('DIV', 'IDIV') and not odds(20): d.reg[0], d.reg[2] = int(rng.integers(100)), 0
+    if text == 'MOV_TO_SEG': d.reg[i.src] = int(rng.choice([*SEGMENTS16, 0])) if mode == 'segments' else int(rng.choice([0x1000, 0x1800, 0xffff]))
+    setting = b''.join(mov16(n, v) for n, v in enumerate(d.reg) if v != before[n])
+    if text == 'LEAVE' and not odds(10): setting += mov16(5, STACK_TOP - BASE16)
+    if text == 'POPF': setting += mov16(4, STACK_TOP - BASE16) + b'\x66\x68' + struct.pack('<I', value(rng) & 0xcd5 | 2)
+    if form.fields.get('dst_kind') == REG and i.dst == 4: behind = mov16(4, STACK_TOP - BASE16 + int(rng.integers(-40, 40)))
+    return Chunk(setting + d.code + behind)
+
+
+def program16(seed: int, mode: str) -> Program:
+    """A program like those of `program`, in 16-bit code."""
+    rng = np.random.default_rng([seed, MODES.index(mode) + 2])
+    mine = [form for form in ORDINARY16 if form.text[0] != 'F'] if rng.integers(3) else ORDINARY16
+    texts = sorted({form.text for form in mine})
+    if rng.integers(2): texts = [texts[n] for n in rng.integers(len(texts), size=8)]
+    by_text = {text: [form for form in mine if form.text == text] for text in texts}
+    chunks = []
+    for _ in range(int(rng.integers(15, 40))):
+        chunks.append(chunk16(rng, any_of(rng, by_text[any_of(rng, texts)]), mode))
+        if not rng.integers(4): chunks.append(chunk16(rng, any_of(rng, JUMPS16), mode))
+    reg = [value(rng) for _ in range(8)]
+    reg[4], reg[5] = STACK_TOP - BASE16, STACK_TOP + 64 - BASE16
+    budgets = tuple(int(rng.integers(1, 60)) if rng.integers(2) else int(rng.integers(1, 400)) for _ in range(400)) if rng.integers(2) else (4000,)
+    data = [any_of(rng, SEGMENTS16) for _ in range(4)]
+    return Program(tuple(chunks), tuple(reg), value(rng) & 0x8d5 | 0x202, fpu_image(rng), rng.bytes(512), budgets, mode, (data[0], CODE16, DATA16, *data[1:]))
+
+
 def program(seed: int, rewriting: bool = False) -> Program:
     """A program of 20 to 50 instructions and what they need; rewriting: some of them store into the program."""
     rng = np.random.default_rng([seed, int(rewriting)])
@@ -172,6 +256,9 @@ def program(seed: int, rewriting: bool = False) -> Program:
     return Program(tuple(chunks), tuple(reg), value(rng) & 0x8d5 | 0x202, fpu_image(rng), bytes(mem), budgets)
 
 
+LOW = {at: bytes(4096) for at in range(0, TABLES, 4096)} | {REAL_HANDLERS: (b'\xf4' * 0x400 + REAL_VECTORS).ljust(4096, b'\0')}  # memory below the tables
+
+
 # --- running ------------------------------------------------------------------------------------------------------------------------
 
 def load(g: Guest, p: Program) -> None:
@@ -181,7 +268,12 @@ def load(g: Guest, p: Program) -> None:
     case['fpu'] = np.frombuffer(p.fpu, np.uint8)
     case['mem'] = np.frombuffer(p.mem, np.uint8)
     for n in range(6): g.m.base[n] = g.m.limit[n] = g.m.access[n] = 0  # a null selector leaves them
+    if p.mode != 'flat': case['seg'], case['eip'] = p.seg, HOME - CODE
+    g.m.cr0, g.m.idt_base, g.m.idt_limit = PROTECTED
+    for at in range(0, TABLES, 4096):  # where other programs' stores of real mode may have gone
+        if at not in (CODE, CODE + 4096) and g.memory.ram[at:at + 4096] != LOW[at]: g.memory.write(at, LOW[at])
     g.load(case)
+    if p.mode in ('real', 'v86'): unreal(g, p.mode)
     g.memory.write(STACK, bytes(4096))
     g.memory.write(HOME, p.code())
     g.memory.write(COUNTER, struct.pack('<IIH', ROUNDS, 0, 0x37f))
@@ -191,6 +283,19 @@ def load(g: Guest, p: Program) -> None:
         if n != 6: g.m.dr[n] = 0
     g.m.retired = 0
     g.cpu.flush()
+
+
+def unreal(g: Guest, mode: str) -> None:
+    """Real or virtual-8086 mode with the segments' bases put there by hand, above 1 MB."""
+    m = g.m
+    for n in range(6):
+        m.base[n] = CODE if n == CS else BASE16
+        m.selector[n], m.limit[n], m.access[n] = m.base[n] >> 4 & 0xffff, 0xffff, 0xf3 if mode == 'v86' else 0x93
+        set_reach(m, n)
+    if mode == 'real':
+        m.cr0, m.cpl, m.idt_base, m.idt_limit = 0x30, 0, REAL_HANDLERS + 0x400, 0x3ff
+    else: m.eflags |= VM | 0x3000
+    update_mode(m)
 
 
 def run(g: Guest, p: Program) -> Iterable[dict[str, Any]]:
@@ -222,11 +327,11 @@ def reduce(p: Program, wrong: Callable[[Program], str]) -> Program:
     while n >= 1:
         at = 0
         while at < len(p.chunks):
-            less = Program(p.chunks[:at] + p.chunks[at + n:], p.reg, p.eflags, p.fpu, p.mem, p.budgets)
+            less = replace(p, chunks=p.chunks[:at] + p.chunks[at + n:])
             if wrong(less): p = less
             else: at += n
         n //= 2
     for budgets in ((4000,), (1,) * 400, p.budgets):
-        less = Program(p.chunks, p.reg, p.eflags, p.fpu, p.mem, budgets)
+        less = replace(p, budgets=budgets)
         if wrong(less): return less
     return p

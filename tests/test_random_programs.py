@@ -14,7 +14,7 @@ from emu.decoder.decode import decode_bytes
 from emu.decoder.text import disassemble
 from tests.conftest import ALL
 from tests.harness import Guest
-from tests.programs import HOME, Program, disagreement, program, reduce
+from tests.programs import HOME, MODES, Program, disagreement, program, program16, reduce
 
 SEEDS = {'interpreter': 20000, 'stencils': 20000, 'optimise': 2000, 'worker': 4000} if ALL else {'interpreter': 100, 'stencils': 150, 'optimise': 20, 'worker': 30}
 
@@ -48,18 +48,18 @@ def listing(p: Program) -> str:
     """The program, for whoever has to find out."""
     code, at, lines = p.code(), 0, []
     while at < len(code):
-        i = decode_bytes(code[at:].ljust(16, b'\0'), 1)
+        i = decode_bytes(code[at:].ljust(16, b'\0'), p.mode == 'flat')
         lines.append(f'{HOME + at:X} {code[at:at + i.len].hex():24} {disassemble(i, HOME + at)}')
         at += i.len
     return '\n'.join([f'registers {[hex(r) for r in p.reg]} eflags {p.eflags:X} slices {p.budgets[:8]}', *lines])
 
 
-def compare(engine: str, seed: int, rewriting: bool) -> None:
+def compare(engine: str, seed: int, rewriting: bool, mode: str = 'flat') -> None:
     """Runs a program on the eager engine and this one."""
     def wrong(p: Program) -> str: return disagreement([guest('eager'), guest(engine)], p)
-    if wrong(p := program(seed, rewriting)):
+    if wrong(p := program(seed, rewriting) if mode == 'flat' else program16(seed, mode)):
         small = reduce(p, wrong)
-        pytest.fail(f'seed {seed}: {wrong(small)}\n{listing(small)}')
+        pytest.fail(f'seed {seed}: {mode}, {wrong(small)}\n{listing(small)}')
 
 
 @pytest.mark.parametrize('rewriting', [False, True], ids=['plain', 'rewriting'])
@@ -67,3 +67,11 @@ def compare(engine: str, seed: int, rewriting: bool) -> None:
 def test_programs(engine: str, rewriting: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, 'WARM', 1)
     for seed in range(SEEDS[engine] // (2 if rewriting else 1)): compare(engine, seed, rewriting)
+
+
+@pytest.mark.parametrize('mode', MODES[1:])
+@pytest.mark.parametrize('engine', SEEDS)
+def test_programs_of_16_bits(engine: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments with bases and limits, expand-down and read-only ones, a 16-bit stack, offsets that wrap."""
+    monkeypatch.setattr(cpu, 'WARM', 1)
+    for seed in range(SEEDS[engine] // 2): compare(engine, seed, False, mode)

@@ -7,9 +7,8 @@ from emu.boot.entry import CODE, CODE_ACCESS, DATA, DATA_ACCESS, Entry
 from emu.boot.files import read_file
 from emu.errors import EmuError
 from emu.isa.flags import set_arithmetic_flags
-from emu.isa.segments import update_mode
+from emu.isa.segments import set_reach, update_mode
 from emu.isa.state import CS, DS, ES, FS, GS, SS, State
-from emu.mem.access import READ, WRITE
 from emu.mem.memory import Memory
 
 REGISTERS = ('eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi')
@@ -32,8 +31,9 @@ def enter(state: State, entry: Entry) -> None:
     state.cpl, state.eflags, state.a20 = 0, 2, 0xffffffff
     set_arithmetic_flags(state, 0)
     for seg in (ES, CS, SS, DS, FS, GS):
-        state.selector[seg], state.access[seg], state.reach[seg] = (CODE, CODE_ACCESS, READ) if seg == CS else (DATA, DATA_ACCESS, READ | WRITE)
+        state.selector[seg], state.access[seg] = (CODE, CODE_ACCESS) if seg == CS else (DATA, DATA_ACCESS)
         state.base[seg], state.limit[seg] = 0, 0xffffffff
+        set_reach(state, seg)
     state.gdt_base, state.gdt_limit = entry.gdt_base, entry.gdt_limit
     for n, name in enumerate(REGISTERS):
         state.reg[n] = entry.registers.get(name, 0)

@@ -99,13 +99,15 @@ def data_descriptor(m, selector, vector):
 # --- segment registers ---------------------------------------------------------------------------------------------------------------
 
 def set_reach(m, n):
-    """Says whether accesses through segment register n need checks."""
+    """Says how accesses through segment register n are checked: bits 0 and 1 of `rights`, whether offsets up to the limit may be read and written."""
     a = m.access[n]
-    reach = 0
-    if m.limit[n] == 0xffffffff and a & 0x80:
-        if a & 8: reach = (a >> 1) & 1
-        elif a & 4 == 0: reach = 1 | (a & 2)
-    m.reach[n] = reach
+    rights = 0
+    if a & 0x80:
+        if a & 8: rights = (a >> 1) & 1
+        elif a & 4 == 0: rights = 1 | (a & 2)
+    m.reach[n] = rights if m.limit[n] == 0xffffffff else 0
+    m.reading[n] = m.limit[n] if rights & 1 else -1
+    m.writing[n] = m.limit[n] if rights & 2 else -1
 
 
 def set_segment(m, n, selector, d):
@@ -121,7 +123,7 @@ def set_null(m, n, selector):
     """A null selector: every use faults."""
     m.selector[n] = selector
     m.access[n] = 0
-    m.reach[n] = 0
+    set_reach(m, n)
 
 
 def set_real(m, n, selector):

@@ -23,6 +23,8 @@ base            32  8   the hidden part of the segment registers
 limit           32  8   in bytes, the last valid offset (or below the first, expand-down)
 access          32  8   bits 8 to 23 of the descriptor's high half: type S DPL P .... AVL 0 D/B G in bits 0 to 15
 reach           32  8   bit 0: every 32-bit offset may be read; bit 1: every one may be written: no check is needed
+reading         64  8   the last offset that may be read, where a comparison with it is the whole check; else -1
+writing         64  8   and written
 gdt_base        32  1   GDTR
 gdt_limit       32  1
 idt_base        32  1   IDTR

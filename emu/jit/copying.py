@@ -12,15 +12,17 @@ from emu.jit.fetch import ENDS, decode_block, form_of
 LONGEST = 64  # instructions in a block
 LINKS = 4  # that a block may have
 TARGET_MASK = tuple(0xffffffff if form.fields.get('w', 32) == 32 else 0xffff for form in FORMS)  # of a relative jump
-AMASK, LEN, BASE, IMM, DISP, IMM2, OPCODE = (FIELDS[name].offset for name in ('amask', 'len', 'base', 'imm', 'disp', 'imm2', 'opcode'))
+AMASK, LEN, BASE, IMM, DISP, IMM2, OPCODE, SEG = (FIELDS[name].offset for name in ('amask', 'len', 'base', 'imm', 'disp', 'imm2', 'opcode', 'seg'))
 USER_TLB = 14  # log2 of the distance of the user's TLB from the supervisor's
+FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils for flat 32-bit protected-mode code suit
+GENERAL = 1 << 17  # in a recipe's key: it is for all other code
 
 # the work area
-TABLE, CODE, BEGIN, COUNT, EXITS = 0, 8, 16, 24, 32  # addresses: table of recipes, room for the code, pieces (four EXITs)
-VALUES = 64  # what fills the holes, 64 bits each:
-V_IMM, V_IMM2, V_DISP, V_EIP, V_TLB, V_LEN, V_COUNT, V_COUNTER, V_OPCODE = range(VALUES, VALUES + 72, 8)
-INSTRUCTIONS, LENGTH, LINKED, LINK = 136, 144, 152, 160  # results: instructions, guest bytes, links; each link: offset of its rel32, of its stub, target
-WAYS = 256  # jumps out of what was copied: offset | target << 32 | number of the instruction << 40; and its EIP
+TABLE, CODE, BEGIN, BEGIN_GENERAL, COUNT, EXITS = 0, 8, 16, 24, 32, 40  # addresses: table of recipes, room for the code, pieces (four EXITs)
+VALUES = 72  # what fills the holes, 64 bits each:
+V_IMM, V_IMM2, V_DISP, V_EIP, V_TLB, V_LEN, V_COUNT, V_COUNTER, V_OPCODE, V_SEG, V_AMASK = range(VALUES, VALUES + 88, 8)
+INSTRUCTIONS, LENGTH, LINKED, LINK = 160, 168, 176, 184  # results: instructions, guest bytes, links; each link: offset of its rel32, of its stub, target
+WAYS = 288  # jumps out of what was copied: offset | target << 32 | number of the instruction << 40; and its EIP
 PLAN = WAYS + 16 * 8 * LONGEST  # the piece for each instruction
 RECORDS = PLAN + 8 * LONGEST
 AREA = RECORDS + (LONGEST << 6)
@@ -39,10 +41,10 @@ def recipe_slot(key, form):
     return ((key * 0x9e3779b97f4a7c15 + form * 0x61c8864680b583eb) >> 44) & 0xffff
 
 
-def recipe(table, r):
+def recipe(table, r, general):
     """The entry of a record's instruction, or 0: not seen yet."""
     key = host_load(r + BASE, 64)  # base index scale seg dst src rep lock
-    form = form_of(r) | (host_load(r + AMASK, 32) & 0x10000)
+    form = form_of(r) | (host_load(r + AMASK, 32) & 0x10000) | general
     n = recipe_slot(key, form)
     e = table + (n << 5)
     while host_load(e, 64) != key or host_load(e + 8, 64) != form:
@@ -93,12 +95,12 @@ def stub(b, at, why, eip, count):
 
 
 @outlined
-def plan(b, count):
+def plan(b, count, general):
     """Chooses the pieces of the first `count` records, as far as there are any: how many; or -1 - n: the n-th has no entry yet."""
     n = 0
     going = 1
     while n < count and going:
-        e = recipe(host_load(b + TABLE, 64), b + RECORDS + (n << 6))
+        e = recipe(host_load(b + TABLE, 64), b + RECORDS + (n << 6), general)
         if e == 0: return -1 - n
         if host_load(e + 16, 64):
             host_store(b + PLAN + (n << 3), 64, e)
@@ -129,18 +131,36 @@ def out(b, at, jump, target, why, near, n):
     return n
 
 
+def is_near(p, eip, target):
+    """Whether the block at EIP `target` lies in the page of host address p, where EIP is `eip`."""
+    return ((p & 4095) + target - eip) >> 12 == 0
+
+
+def length_of(b, count):
+    """The bytes of the first `count` instructions."""
+    n = 0
+    r = b + RECORDS
+    while r < b + RECORDS + (count << 6):
+        n = n + host_load(r + LEN, 8)
+        r = r + 64
+    return n
+
+
 @outlined
 def copy_block(m, b, p, room, eip, counter):
     """Makes the code of the basic block at host address p, EIP eip, which has `room` bytes to its page's end; `counter`: the offset of its countdown or 0.
 
     Returns the code's size; 0: nothing can be translated; -1 - n: the n-th instruction's recipe is missing.
     """
-    count = plan(b, decode_block(m, b + RECORDS, p, room, LONGEST))
+    general = 0 if m.mode & FLAT == FLAT else GENERAL
+    if eip + room > 0x100000000: room = 0x100000000 - eip
+    count = plan(b, decode_block(m, b + RECORDS, p, room, LONGEST), general)
     if count <= 0: return count
     host_store(b + V_TLB, 64, m.user << USER_TLB)
     host_store(b + V_COUNT, 64, count)
     host_store(b + V_COUNTER, 64, counter)
-    piece = host_load(b + BEGIN, 64)
+    host_store(b + V_EIP, 64, eip + length_of(b, count) - 1)
+    piece = host_load(b + (BEGIN_GENERAL if general else BEGIN), 64)
     ways = copy_piece(b, 0, piece, 0, eip, 0)
     at = size_of(piece)
     if counter:
@@ -159,6 +179,8 @@ def copy_block(m, b, p, room, eip, counter):
         host_store(b + V_EIP, 64, end)
         host_store(b + V_LEN, 64, host_load(r + LEN, 8))
         host_store(b + V_OPCODE, 64, host_load(r + OPCODE, 16))
+        host_store(b + V_SEG, 64, host_load(r + SEG, 8))
+        host_store(b + V_AMASK, 64, host_load(r + AMASK, 32))
         piece = host_load(b + PLAN + (n << 3), 64)
         ways = copy_piece(b, at, piece, n, start, ways)
         at = at + size_of(piece)
@@ -174,7 +196,7 @@ def copy_block(m, b, p, room, eip, counter):
         if ENDS[form_of(r)] or count == LONGEST or length == room: why = 0
         host_store(host_load(b + CODE, 64) + at, 8, 0xe9)
         at = at + 5
-        links = out(b, at, at - 4, end, why, why == 0 and (end ^ eip) & 0xfffff000 == 0, links)
+        links = out(b, at, at - 4, end, why, why == 0 and is_near(p, eip, end), links)
         at = at + size_of(host_load(b + EXITS + (why << 3), 64))
     w = b + WAYS
     shared = 0
@@ -185,7 +207,7 @@ def copy_block(m, b, p, room, eip, counter):
         n = way >> 40
         if target == TAKEN:
             to = (end + signed(host_load(r + IMM, 32), 32)) & TARGET_MASK[form_of(r)]
-            links = out(b, at, way & 0xffffffff, to, 0, (to ^ eip) & 0xfffff000 == 0, links)
+            links = out(b, at, way & 0xffffffff, to, 0, is_near(p, eip, to), links)
             at = at + size_of(host_load(b + EXITS, 64))
         elif target == WARM:
             link_rel(b, way & 0xffffffff, at)

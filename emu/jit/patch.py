@@ -13,14 +13,14 @@ import numpy as np
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
-from emu.isa.state import FIELDS, FS, GS
+from emu.isa.state import DS, ES, FIELDS, SS
 from emu.jit import copying
 from emu.jit.copying import LONGEST
 from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, REDO, TARGETS, Kind, numbers
 from emu.tcache.cache import Blob, Key, Link
 
 FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a signed 32-bit number
-FIRST = ('BEGIN', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERPRET, OPTIMISE, REDO)))  # in the order of the work area
+FIRST = ('BEGIN', 'BEGIN~', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERPRET, OPTIMISE, REDO)))  # in the order of the work area
 LEADS = {'TAKEN': copying.TAKEN, 'MISS': copying.MISS, 'WARM': copying.WARM}
 LARGEST, MOST_JUMPS = 4096, 8  # of a piece: bytes, and jumps, which all may need an EXIT
 COUNTDOWN = FIELDS['countdown'].offset
@@ -129,17 +129,17 @@ class Translator:
 
     # --- recipes: which stencils do an instruction ------------------------------------------------------------------------------
 
-    def learn(self, n: int) -> None:
+    def learn(self, n: int, general: bool) -> None:
         """Enters the recipe for the n-th record of the work area into the table."""
         if self.recipes > len(self.table) * 3 // 4:
             self.table[:], self.recipes = copying.UNUSED, 0
         data = self.area[copying.RECORDS + n * record.SIZE:][:record.SIZE].tobytes()
         d = Decoded._make(RECORD.unpack(data))
-        key, form = struct.unpack_from('<q', data, copying.BASE)[0], d.form | d.amask & 0x10000
+        key, form = struct.unpack_from('<q', data, copying.BASE)[0], d.form | d.amask & 0x10000 | (copying.GENERAL if general else 0)
         at = copying.recipe_slot(key, form)
         while self.table[at, 1] != copying.UNUSED:
             at = (at + 1) % len(self.table)
-        names = self.stencils_of(d)
+        names = self.stencils_of(d, general)
         loud = quiet = 0
         if names:
             silent = names[-1] + '-'
@@ -155,32 +155,34 @@ class Translator:
             self.places[names] = self.kept[-1].ctypes.data
         return self.places[names]
 
-    def stencils_of(self, d: Decoded) -> list[str] | None:
-        """The names of the stencils for an instruction; None: it has none."""
+    def stencils_of(self, d: Decoded, general: bool) -> list[str] | None:
+        """The names of the stencils for an instruction, in flat code or for `general` use; None: it has none."""
         form = FORMS[d.form]
         name = form.name + ''.join(f'.{getattr(d, n)}' for n in numbers(form))
         kind = self.kinds.get(name)
         if kind is None or 'rep' in kind.asked and d.rep or 'lock' in kind.asked and d.lock:
             return None
+        checked = general or d.seg not in (ES, SS, DS)  # flat: they are alike, and may be written
+        if kind.flat and (general or 'amask' in kind.asked and d.amask != FIXED['amask'] or 'flat seg' in kind.asked and checked):
+            name += '~'
+            kind = self.kinds.get(name)
+            if kind is None:
+                return None
         names = []
         if 'address' in kind.asked:
             names.append(f'ADDRESS.{d.base}.{d.index_register}.{d.scale}' if d.amask == FIXED['amask'] else f'ADDRESS16.{d.base}.{d.index_register}.{d.scale}')
-            if d.seg in (FS, GS) and 'seg' in kind.asked:
-                if form.text.startswith('BT'):
-                    return None  # its address is more than the operand's
-                names.append(f'SEGMENT.{d.seg}')
-        elif 'amask' in kind.asked and d.amask != FIXED['amask'] or 'seg' in kind.asked and d.seg in (FS, GS):  # flat: ES CS SS DS are alike
-            return None
+            if kind.extent and checked:
+                names.append(f'SEGMENT.{d.seg}.{kind.need}.{kind.extent}')
         if kind.source_width:
             names.append(f'GET.{kind.source_width}.{d.src}')
         return [*names, name]
 
     # --- blocks ------------------------------------------------------------------------------------------------------------------
 
-    def block(self, p: int, room: int) -> list[Decoded]:
+    def block(self, p: int, room: int, mode: int) -> list[Decoded]:
         """The instructions of the basic block at host address p that have stencils."""
         data = self.decode(p, room)
-        return list(takewhile(self.stencils_of, (Decoded._make(found) for found in RECORD.iter_unpack(data))))
+        return list(takewhile(lambda d: self.stencils_of(d, is_general(mode)), (Decoded._make(found) for found in RECORD.iter_unpack(data))))
 
     def translate(self, key: Key, room: int, counter: int = 0) -> Blob | None:
         """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: which
@@ -188,7 +190,7 @@ class Translator:
         p, eip, mode = key
         place = COUNTDOWN + 4 * counter if counter else 0
         while (size := self.copy_block(self.address, p, room, eip, place)) < 0:
-            self.learn(-1 - size)
+            self.learn(-1 - size, is_general(mode))
         if not size:
             return None
         count, length, linked, *link = RESULTS.unpack_from(self.area.data, copying.INSTRUCTIONS)
@@ -213,6 +215,11 @@ class Translator:
         """A counting stencil for a region, its hole filled."""
         found = self.pieces[name]
         return found._replace(code=self.filled(found, counter=COUNTDOWN + 4 * counter), values=[])
+
+
+def is_general(mode: int) -> bool:
+    """Whether code of this mode key is not flat."""
+    return mode & copying.FLAT != copying.FLAT
 
 
 def laid_out(found: Piece) -> np.ndarray:

@@ -4,7 +4,11 @@ Guest registers are pinned: they come as arguments and leave as arguments of the
 symbols whose addresses the copy gets patched in. Where a text raises, misses the TLB or calls an outlined text, the stencil continues at MISS with the
 registers as they came in, and the interpreter redoes the instruction: so which forms have a stencil follows from the texts alone.
 A memory operand's linear address comes in t0 (from an ADDRESS and perhaps a SEGMENT stencil), a register source's value in t1 (from a GET stencil).
+
+Most forms mean the same in every mode. Those that would look at segments, the stack's size or the mode itself have a second stencil, whose name ends in `~`: the
+first is for flat 32-bit protected-mode code, where these are known, the second reads them from State.
 """
+import ast
 import json
 import re
 from itertools import product
@@ -14,32 +18,43 @@ from emu.decoder.table import FORMS, Form
 from emu.isa import operands, x87_lower
 from emu.isa.language import mask
 from emu.isa.operands import REG, address, get_reg
-from emu.isa.state import CS, DS, FIELDS, FS, GS
+from emu.isa.state import CS, DS, FIELDS, GS
 from emu.isa.texts import TEXTS
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.mem.access import linear
 
 FLAG_WORDS = frozenset(('result', 'carries'))
-HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode')
+HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode', 'seg', 'amask')
 TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
-        **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}  # mode key bit 5: flat
+        **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}
+ANY = {('user', 0): 0, **{('reach', n): 0 for n in range(6)}}  # a check that may be left out may be made, too
 WRITE_SOURCE = ('XCHG', 'XADD')
 SEGMENT_SOURCE = ('PUSH_SEG', 'MOV_FROM_SEG')
-FIXED = {'rep': 0, 'lock': 0, 'seg': DS, 'amask': 0xffffffff}  # what a stencil takes for granted of an instruction; checked only if it asked
+FIXED = {'rep': 0, 'lock': 0, 'amask': 0xffffffff}  # what a flat stencil takes for granted of an instruction; checked only if it asked
 
 
 class Unsuitable(Exception):
     """This text cannot be a stencil."""
 
 
-class Stencil(Lower):
-    """One stencil: what it reads and writes of the flags is noted while it is lowered."""
+class Open(str):
+    """The number of a segment register that is a hole."""
 
-    def __init__(self, name: str, text: Callable[..., Any], fields: dict[str, int], drop_flags: bool = False, result: str = ''):
-        super().__init__(Program(), fields, FLAT)
-        self.name, self.drop_flags = name, drop_flags
+
+class Stencil(Lower):
+    """One stencil: what it reads and writes of the flags is noted while it is lowered, and what it takes for granted.
+
+    `general`: for all modes, not for flat code alone. `offset`: t0 is the memory operand's offset, not its linear address.
+    """
+
+    def __init__(self, name: str, text: Callable[..., Any], fields: dict[str, int], drop_flags: bool = False, result: str = '', general: bool = False, offset: bool = False):
+        super().__init__(Program(), fields, ANY if general else FLAT)
+        self.name, self.drop_flags, self.general, self.offset = name, drop_flags, general, offset
+        self.flat = False  # it took for granted what holds in flat code only
+        self.from_t0: dict[str, int] = {}  # values that are t0 plus a known number
+        self.extent = self.need = 0  # the bytes from t0 on that it accesses, and how
         self.registers = [Slot(f'%r.{r}') for r in REGISTERS]
         self.asked: set[str] = set()
         self.reads_flags = self.leaves = self.sets_flags = False
@@ -87,6 +102,13 @@ class Stencil(Lower):
         self.label(self.new())
         return 0
 
+    def binary(self, op: type[ast.operator], a: Value, b: Value) -> Value:
+        v = super().binary(op, a, b)
+        if isinstance(a, Word) and a in self.from_t0 and known(b):
+            if op is ast.Add: self.from_t0[v] = self.from_t0[a] + b
+            elif op is ast.BitAnd and b == mask(32): self.from_t0[v] = self.from_t0[a]
+        return v
+
     def hole(self, name: str) -> Any:
         return self.emit(f'and i64 {self.emit(f"ptrtoint ptr @{name} to i64")}, 4294967295')
 
@@ -96,13 +118,18 @@ class Stencil(Lower):
         if name in self.fields:
             return self.fields[name]
         self.asked.add(name)
-        if name in FIXED:
+        if name == 'seg':
+            return Open(name)
+        if name in FIXED and not (name == 'amask' and self.general):
+            self.flat |= name == 'amask'
             return FIXED[name]
         if name in HOLES:
             return self.hole(name)
         raise Unsuitable(f'{self.name} needs {name}')
 
     def state_place(self, name: str, index: Value) -> str:
+        if isinstance(index, Open):
+            return self.emit(f'getelementptr i{8 * FIELDS[name].stride}, ptr {super().state_place(name, 0)}, i64 {self.hole(index)}', str)
         place = super().state_place(name, index)
         if name.startswith('tlb_'):
             return self.emit(f'getelementptr i8, ptr {place}, i64 {self.emit("ptrtoint ptr @tlb to i64")}', str)
@@ -117,9 +144,15 @@ class Stencil(Lower):
             return self.hole('eip')
         if name in ('result', 'carries'):
             self.reads_flags = True
+        if name == 'reach' and self.general:
+            return 0
+        self.flat |= not self.general and (name, index) in FLAT and name != 'user'
         return super().read_state(name, index)
 
     def write_state(self, name: str, index: Value, v: Value) -> None:
+        if name == 'fpu_dp' and isinstance(v, Word) and v in self.from_t0:  # an offset, which is not what t0 is
+            if self.general: v = self.binary(ast.BitAnd, self.binary(ast.Sub, v, self.read_state('base', Open('seg'))), mask(32))
+            else: self.take_flat()
         if name == 'reg':
             self.lines.append(f'  store i64 {self.emit(f"and i64 {self.word(v)}, 4294967295")}, ptr {self.registers[index]}')
         elif name in ('result', 'carries'):
@@ -132,6 +165,11 @@ class Stencil(Lower):
             raise Unsuitable(f'{self.name} sets {name}')
         else:
             super().write_state(name, index, v)
+
+    def take_flat(self) -> None:
+        """It takes for granted that the memory operand's segment is flat."""
+        self.flat = True
+        self.asked.add('flat seg')
 
     def fault(self, vector: Value, code: Value) -> None:
         self.leaves = True
@@ -148,18 +186,33 @@ class Stencil(Lower):
     def inline(self, text: Callable[..., Any], args: list[Value]) -> Value:
         if text is operands.address:
             self.asked.add('address')
+            if not self.offset: self.from_t0['%t0'] = 0
             return Word('%t0')
+        if text is linear and isinstance(args[1], Open):
+            return self.operand(*args)
         if text is operands.src and self.fields.get('src_kind') == REG and 'src' not in self.fields:
             assert self.source_width in (0, args[2])
             self.source_width = args[2]
             return Word('%t1')
         if text is operands.branch:
             self.asked.add('imm')
-            self.taken = True
+            super().inline(operands.check_target, [args[0], super().inline(operands.relative, args)])
             return self.go('TAKEN')
         if text is operands.jump:
+            super().inline(operands.check_target, args)
             return self.go('LOOKUP', t0=args[1])
         return super().inline(text, args)
+
+    def operand(self, m: Machine, seg: Open, offset: Value, size: Value, need: Value) -> Value:
+        """`linear` for the memory operand: a SEGMENT stencil has done it where the address is t0's."""
+        if isinstance(offset, Word) and offset in self.from_t0:
+            self.extent, self.need = max(self.extent, self.from_t0[offset] + size), max(self.need, need)
+            return offset
+        if self.general:
+            if self.from_t0: raise Unsuitable(f'{self.name}: its address is more than the operand\'s')
+            return super().inline(linear, [m, seg, offset, size, need])
+        self.take_flat()
+        return super().inline(linear, [m, DS, offset, size, need])
 
 
 class Kind(NamedTuple):
@@ -170,6 +223,9 @@ class Kind(NamedTuple):
     leaves: bool
     asked: list[str]
     source_width: int
+    flat: bool
+    extent: int
+    need: int
 
 
 # --- which stencils there are ------------------------------------------------------------------------------------------------
@@ -194,7 +250,7 @@ class AddressStencil(Stencil):
 
 
 class SegmentStencil(Stencil):
-    """Adds FS's or GS's base to t0, after its check."""
+    """Turns the offset in t0 into a linear address, after its check."""
 
     def read_record(self, i: Record, name: str) -> Value:
         return Word('%t0') if name == 'offset' else super().read_record(i, name)
@@ -214,21 +270,29 @@ def specialised(form: Form) -> Iterator[tuple[str, dict[str, int]]]:
 
 
 def operation_stencils(form: Form) -> Iterator[Stencil]:
-    """The stencils of a form, none if its text does not suit; those that set flags also without ('-')."""
+    """The stencils of a form, none if its text does not suit; those that set flags also without ('-'), those that are for flat code only also for all ('~')."""
     if form.ends == 'end' and form.text not in ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR'):
         return
+    for suffix, fields in specialised(form):
+        flat = stencil(form.name + suffix, form, fields)
+        if not flat:
+            return
+        yield from flat
+        if flat[0].flat:
+            yield from stencil(form.name + suffix + '~', form, fields, general=True) or stencil(form.name + suffix + '~', form, fields, general=True, offset=True)
+
+
+def stencil(name: str, form: Form, fields: dict[str, int], general: bool = False, offset: bool = False) -> list[Stencil]:
+    """A stencil, and the one without flags if it sets any; nothing if its text does not suit."""
     try:
-        for suffix, fields in specialised(form):
-            stencil = Stencil(form.name + suffix, TEXTS[form.text], fields)
-            yield stencil
-            if stencil.sets_flags:
-                yield Stencil(form.name + suffix + '-', TEXTS[form.text], fields, drop_flags=True)
+        made = Stencil(name, TEXTS[form.text], fields, general=general, offset=offset)
+        return [made, Stencil(name + '-', TEXTS[form.text], fields, True, general=general, offset=offset)] if made.sets_flags else [made]
     except Unsuitable:
-        return
+        return []
 
 
 def operand_stencils() -> Iterator[Stencil]:
-    """ADDRESS.base.index.scale (32 bits), ADDRESS16.base.index, GET.width.register, SEGMENT.n."""
+    """ADDRESS.base.index.scale (32 bits), ADDRESS16.base.index, GET.width.register."""
     for base in range(9):
         for index, scale in [(8, 0)] + [(n, s) for n in (0, 1, 2, 3, 5, 6, 7) for s in range(4)]:
             yield AddressStencil(f'ADDRESS.{base}.{index}.{scale}', ADDRESS, {'base': base, 'index': index, 'scale': scale, 'amask': mask(32)}, result='t0')
@@ -237,14 +301,19 @@ def operand_stencils() -> Iterator[Stencil]:
     for w in (8, 16, 32):
         for n in range(8):
             yield AddressStencil(f'GET.{w}.{n}', GET, {'w': w, 'src': n}, result='t1')
-    for seg in (FS, GS):
-        yield SegmentStencil(f'SEGMENT.{seg}', SEGMENT, {'seg': seg, 'size': 1, 'need': 3}, result='t0')
+
+
+def segment_stencils(accesses: set[tuple[int, int]]) -> Iterator[Stencil]:
+    """SEGMENT.n.need.size for each segment and kind of access."""
+    for seg, (need, size) in product(range(GS + 1), sorted(accesses)):
+        yield SegmentStencil(f'SEGMENT.{seg}.{need}.{size}', SEGMENT, {'seg': seg, 'size': size, 'need': need}, result='t0', general=True)
 
 
 def all_stencils() -> Iterator[Stencil]:
     yield from operand_stencils()
-    for form in FORMS:
-        yield from operation_stencils(form)
+    operations = [s for form in FORMS for s in operation_stencils(form)]
+    yield from operations
+    yield from segment_stencils({(s.need, s.extent) for s in operations if s.extent})
 
 
 PLAIN = TRANSLATION.replace('%t0', 'poison').replace('%t1', 'poison')
@@ -254,6 +323,23 @@ define preserve_nonecc void @BEGIN({TRANSLATION}) nounwind {{
   %left = sub i64 %budget, %n
   %over = icmp slt i64 %left, 0
   br i1 %over, label %miss, label %go, !prof !1
+go:
+  musttail call preserve_nonecc void @NEXT({PLAIN.replace('%budget', '%left')})
+  ret void
+miss:
+  musttail call preserve_nonecc void @MISS({PLAIN.replace('%budget', '%left')})
+  ret void
+}}
+define preserve_nonecc void @"BEGIN~"({TRANSLATION}) nounwind {{
+  %n = ptrtoint ptr @count to i64
+  %left = sub i64 %budget, %n
+  %over = icmp slt i64 %left, 0
+  %last = trunc i64 ptrtoint (ptr @eip to i64) to i32
+  %at = getelementptr i8, ptr %m, i64 {FIELDS['limit'].offset + CS * FIELDS['limit'].stride}
+  %limit = load i32, ptr %at
+  %beyond = icmp ugt i32 %last, %limit
+  %bad = or i1 %over, %beyond
+  br i1 %bad, label %miss, label %go, !prof !1
 go:
   musttail call preserve_nonecc void @NEXT({PLAIN.replace('%budget', '%left')})
   ret void
@@ -339,7 +425,7 @@ def modules() -> tuple[list[str], str]:
     """The IR of all stencils, and their kinds as JSON."""
     stencils = list(all_stencils())
     pieces = [''.join(s.ir for s in stencils[n::MODULES]) for n in range(MODULES)]
-    kinds = {s.name: (s.reads_flags, s.kills == FLAG_WORDS, s.leaves, sorted(s.asked), s.source_width) for s in stencils}
+    kinds = {s.name: (s.reads_flags, s.kills == FLAG_WORDS, s.leaves, sorted(s.asked), s.source_width, s.flat, s.extent, s.need) for s in stencils}
     return [head() + (FRAME + exits() if n == 0 else '') + piece + TAIL for n, piece in enumerate(pieces)], json.dumps(kinds)
 
 

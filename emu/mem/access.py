@@ -40,7 +40,8 @@ def check_segment(m, seg, offset, size, need):
 
 def linear(m, seg, offset, size, need):
     """The linear address of a checked access."""
-    if (m.reach[seg] & need) == 0: check_segment(m, seg, offset, size, need)
+    if (m.reach[seg] & need) == 0:
+        if offset + size - 1 > (m.writing[seg] if need == WRITE else m.reading[seg]): check_segment(m, seg, offset, size, need)
     return (m.base[seg] + offset) & 0xffffffff
 
 

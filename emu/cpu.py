@@ -73,6 +73,7 @@ class Cpu:
             self.connect(build.interpreter())
         self.cache: TranslationCache | None = None
         self.worker: Workers | None = None
+        self.recorder: Recorder | None = None
         if engine in ('stencils', 'optimise'):
             self.start_translating(cache_size, cache_policy, cache_sizes or {})
         self.reset()
@@ -124,7 +125,6 @@ class Cpu:
         self.countdown = memoryview(m.memory)[FIELDS['countdown'].offset:].cast('i')
         self.counter = 0  # the one given out last
         self.counting = True  # of uses: off only to measure what it costs
-        self.recorder: Recorder | None = None
 
     def record(self, path: Path) -> None:
         """Records all that is executed of translations from now on, before the first is made."""

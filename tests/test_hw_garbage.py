@@ -8,7 +8,7 @@ import struct
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from emu.hw.atapi import Cdrom
 from emu.hw.floppy import Drive
 from emu.hw.keys import NAMES
 from emu.hw.pc import Pc
+from emu.hw.speaker import Wave
 from emu.hw.vga_memory import SIZE as VIDEO
 from emu.hw.vga_render import Screen
 from emu.mem.memory import PAGE, Memory
@@ -39,25 +40,43 @@ VALUES = 0, 1, 2, 4, 6, 8, 0x0e, 0x1c, 0x30, 0x46, 0x7f, 0x80, 0xa5, 0xfe, 0xff,
 ADDRESSES = 0, 0x9ffff, 0xa0000, 0xaffff, 0xb8000, 0xbffff, 0xc0000, 0xdfffe, 0xfffff, 0x100000, SIZE - 2, SIZE, 0xe0000000, 0xfebf0000, 0xfec00000, 0xfffffffe, 0xffffffff
 
 
+class Flaky:
+    """An image on a disk of the host that fails for a while."""
+
+    def __init__(self, image: Any, fails: Callable[[], bool]):
+        self.image, self.fails = image, fails
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ('read', 'write', 'flush') and self.fails(): raise OSError(5, 'Input/output error')
+        return getattr(self.image, name)
+
+
 class Machine:
     """A PC with one of everything; `step` does what eight bytes say."""
 
     def __init__(self, folder: Path):
-        self.folder = folder
+        self.folder, self.failing = folder, False
         self.memory, self.time, self.cpu = Memory(SIZE), 0, Cpu()
-        self.disk, self.cd, self.floppy = Disk(RawImage(str(folder / 'disk'))), Cdrom(self.image('cd')), Drive(self.image('floppy'))
+        self.disk, self.cd, self.floppy = Disk(self.flaky(RawImage(str(folder / 'disk')))), Cdrom(self.image('cd')), Drive(self.image('floppy'))
         sink = bytearray()
         self.pc = Pc(self.memory, lambda: self.time, self.cpu, [sink.extend] * 4, 0.0, [(0xe9, sink.extend)], 0xf4, ide=[self.disk, None, self.cd, Disk(self.image('disk2'))],
-                     floppies=[self.floppy, Drive()], parallel=sink.extend, sound=lambda tick, wave: None, vga='std', vgabios=bytes(0x8000))
+                     floppies=[self.floppy, Drive()], parallel=sink.extend, sound=self.hear, vga='std', vgabios=bytes(0x8000))
         self.pc.pci.assign()
         self.screen = Screen(self.pc.vga) if self.pc.vga else None
         self.buffer = ctypes.create_string_buffer(PAGE + 2 * MARGIN)
         self.actions: list[Callable[[int, int, int], object]] = [
             self.write, self.write, self.write, self.read, self.read, self.pair, self.pair, self.configure, self.write_memory, self.read_memory, self.pass_time, self.pass_time,
-            self.block, self.ide, self.packet, self.fdc, self.table, self.vbe, self.look, self.outside]
+            self.block, self.ide, self.ide, self.packet, self.fdc, self.table, self.vbe, self.ps2, self.pm, self.look, self.outside, self.firmware]
 
-    def image(self, name: str) -> Overlay:
-        return Overlay(RawImage(str(self.folder / name), readonly=True))
+    def hear(self, tick: int, wave: Wave) -> None:
+        """As a recorder does."""
+        assert wave.high(np.arange(1000, dtype=np.int64) + tick).shape == (1000,)
+
+    def flaky(self, image: Any) -> Any:
+        return Flaky(image, lambda: self.failing)
+
+    def image(self, name: str) -> Any:
+        return self.flaky(Overlay(RawImage(str(self.folder / name), readonly=True)))
 
     def close(self) -> None:
         for drive in (*self.pc.ide[0].devices, *self.pc.ide[1].devices, *self.pc.fdc.drives):
@@ -141,9 +160,13 @@ class Machine:
         """A whole command, with what the bus master needs to follow it."""
         base = 0x170 if a & 1 else 0x1f0
         for n, v in ((6, 0xe0 | (a >> 1 & 1) << 4), (2, 0), (3, 0), (1, b & 1), (2, b >> 8), (3, c & 0xff), (4, c >> 8 & 0x1f), (5, 0)): self.pc.bus.port_out(base + n, 8, v)
-        codes = 0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0xc4, 0xc5, 0xc8, 0xc8, 0xca, 0xca, 0xec, 0xa1, 0xef, 0xe7, 0x08, 0x90, 0x91, 0xe6, c >> 24
+        codes = (0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0xc4, 0xc5, 0xc8, 0xc8, 0xca, 0xca, 0xec, 0xa1, 0xef, 0xe7, 0x08, 0x90, 0x91, 0xe6, 0x40, 0x70, 0xc6, 0xf8, 0x27,
+                 0xe5, c >> 24)
         self.pc.bus.port_out(base + 7, 8, codes[(c >> 16) % len(codes)])
         self.bus_master(a & 1, a & 4)
+        for way in (self.pc.bus.port_out_block, self.pc.bus.port_in_block) if a & 8 else ():
+            self.pass_time(3, 0, 0)
+            way(base, 16, ctypes.addressof(self.buffer) + MARGIN, 256)
 
     def packet(self, a: int, b: int, c: int) -> None:
         """A packet to the CD-ROM."""
@@ -151,7 +174,7 @@ class Machine:
         code = codes[c % len(codes)]
         for n, v in ((6, 0xa0), (1, a & 1), (4, b & 0xff), (5, b >> 8), (7, 0xa0)): self.pc.bus.port_out(0x170 + n, 8, v)
         self.pass_time(2, 0, 0)
-        for word in struct.unpack('<6H', bytes((code, c >> 8 & 0xff, 0, 0, c >> 16 & 1, c >> 24, a, b & 3, b >> 8, 0xf8, 0, 0))): self.pc.bus.port_out(0x170, 16, word)
+        for word in struct.unpack('<6H', bytes((code, c >> 8 & 0xff, b & a & 63, 0, c >> 16 & 3, c >> 24, a & 2, b & 3, b >> 8, 0xf8, 0, 0))): self.pc.bus.port_out(0x170, 16, word)
         self.bus_master(1, 8)
 
     def bus_master(self, channel: int, inwards: int) -> None:
@@ -172,14 +195,37 @@ class Machine:
     def fdc(self, a: int, b: int, c: int) -> None:
         """The 8237 programmed, a command with its parameters, time for it, its results."""
         out = self.pc.bus.port_out
-        mode = c & 0xff if a & 1 else 0x44 + (a & 2)
+        mode = c & 0xff if a & 1 else 0x44 + 2 * (a & 2)
         for port, v in ((0x0c, 0), (0x0b, mode), (4, b & 0xff), (4, b >> 8), (0x81, a & 0x3f), (5, c & 0xff), (5, c >> 8 & 7), (0x0a, 2), (0xd4, 0)): out(port, 8, v)
         out(0x3f2, 8, 0x1c)
         codes = 0xe6, 0x46, 0xc5, 0x45, 0x66, 0x42, 0x4a, 0x0f, 0x07, 0x08, 0x04, 0x4d, 0x51, 0x59, 0x5d, 0x13, 0x03, 0x10, 0x94, 0x12, 0x8f, 0xcf, 0x4c, 0x49, c >> 24
-        for v in (codes[(c >> 16) % len(codes)], a & 4, b & 63, a >> 3 & 1, c & 15, 2, 18, 27, 0xff): out(0x3f5, 8, v)
+        for v in (codes[(c >> 16) % len(codes)], a & 4, b & 63, a >> 2 & 1, c & 15, 2, 18, 27, 0xff): out(0x3f5, 8, v)
         for _ in range(4):
             self.pass_time(2 + a % 3, 0, 0)
             self.pc.bus.port_in(0x3f5, 8)
+
+    def ps2(self, a: int, b: int, c: int) -> None:
+        """A command to the mouse or the keyboard, with an argument or two, both enabled."""
+        for port, v in ((0x64, 0xae), (0x64, 0xa8), (0x64, 0x60), (0x60, 0x47 | a & 0x40)): self.pc.bus.port_out(port, 8, v)
+        for v in (VALUES[b % 3] + 0xe6 if a & 2 else 0xe6 + b % 26, c & 0xff if a & 4 else (c & 3) + 198, c >> 8 & 0xff):
+            if a & 1: self.pc.bus.port_out(0x64, 8, 0xd4)
+            self.pc.bus.port_out(0x60, 8, v)
+            self.pass_time(2 + a % 2, 0, 0)
+            self.pc.bus.port_in(0x60, 8)
+
+    def pm(self, a: int, b: int, c: int) -> None:
+        """Power management, placed and enabled."""
+        for register, v in ((0x40, 0x601), (0x80, 1), (0x90, 0x701), (0xd0, 0x100)):
+            self.pc.bus.port_out(0xcf8, 32, 0x80000b00 | register)
+            self.pc.bus.port_out(0xcfc, 32, v)
+        self.pc.bus.port_out((0x700 if a & 1 else 0x600) + b % 64, WIDTHS[a % 3], c)
+        self.pc.bus.port_in((0x700 if a & 1 else 0x600) + b % 64, WIDTHS[a % 3])
+        self.pc.bus.port_out(0xb2, 8, 0xf0 + (a >> 4 & 3))
+
+    def firmware(self, a: int, b: int, c: int) -> None:
+        """A BIOS sets all up again; or the host's disk fails, and comes back."""
+        if a & 1: self.pc.pci.assign()
+        self.failing = a & 6 == 0
 
     def vbe(self, a: int, b: int, c: int) -> None:
         """DISPI."""

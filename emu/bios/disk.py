@@ -8,14 +8,14 @@ import struct
 from typing import TYPE_CHECKING, Callable, NamedTuple, Protocol
 
 from emu.bios.caller import Caller
+from emu.hw import floppy
 
 if TYPE_CHECKING:
     from emu.bios import Bios
 
 LAST_STATUS, LAST_STATUS_HD, COUNT_HD = 0x441, 0x474, 0x475  # in the BIOS data area
 OK, INVALID, PROTECTED, NOT_FOUND, CHANGED, NO_MEDIUM, CONTROLLER, NOT_LOCKED, NOT_REMOVABLE, TIMEOUT = 0, 1, 3, 4, 6, 0x31, 0x20, 0xb0, 0xb2, 0x80
-FLOPPIES = {320: (40, 1, 8, 1), 360: (40, 1, 9, 1), 640: (40, 2, 8, 1), 720: (40, 2, 9, 1), 1440: (80, 2, 9, 3), 2400: (80, 2, 15, 2), 2880: (80, 2, 18, 4),
-            5760: (80, 2, 36, 6)}  # sectors -> cylinders, heads, sectors of a track, type
+STANDARD = 2880  # sectors of a floppy disk of 1.44 MB
 ASSISTED = 1024 * 16 * 63  # sectors; larger disks are told of with more heads
 
 
@@ -63,9 +63,9 @@ class Geometry(NamedTuple):
     sectors: int
 
 
-def floppy_geometry(sectors: int) -> Geometry:
-    """By the size; odd ones as 1.44 MB floppies."""
-    return Geometry(*FLOPPIES.get(sectors, (80, 2, 18, 4))[:3])
+def floppy_format(medium: Medium | None) -> floppy.Format:
+    """By the size; odd ones, and none, as 1.44 MB."""
+    return floppy.BY_SIZE.get(medium.sectors if medium else STANDARD, floppy.BY_SIZE[STANDARD])
 
 
 def disk_geometry(medium: Medium) -> Geometry:
@@ -98,7 +98,9 @@ class Drive:
     def shape(self) -> Geometry:
         """Cylinders, heads and sectors now."""
         found = self.medium()
-        return self.geometry or floppy_geometry(found.sectors if found else 2880)
+        if self.geometry: return self.geometry
+        form = floppy_format(found)
+        return Geometry(form.cylinders, form.heads, form.sectors)
 
     def changed(self) -> bool:
         """Whether the medium is another than before; asking takes notice."""
@@ -196,8 +198,7 @@ def parameters(bios: 'Bios', c: Caller, drive: Drive) -> int:
     c.dh = shape.heads - 1
     c.dl = sum(n < 0x80 if drive.kind == 'floppy' else 0x80 <= n < 0xe0 for n in bios.drives)
     if drive.kind == 'floppy':
-        medium = drive.medium()
-        c.bx = FLOPPIES.get(medium.sectors if medium else 2880, (0, 0, 0, 4))[3]
+        c.bx = floppy.kind_for(floppy_format(drive.medium())).cmos
         c.es, c.di = 0xf000, bios.labels['diskette']
     c.al = 0
     return OK

@@ -50,6 +50,11 @@ KINDS = (
 USUAL = KINDS[1]
 
 
+def kind_for(format: Format) -> Kind:
+    """The drive that a disk of this format makes."""
+    return next(kind for kind in KINDS if format.name in kind.formats)
+
+
 def format_of(image: Image) -> Format:
     """The format that has an image's size."""
     if image.sectors in BY_SIZE: return BY_SIZE[image.sectors]
@@ -70,8 +75,7 @@ class Drive:
     def __init__(self, image: Image | None = None):
         self.image: Image | None = None
         self.format = FORMATS[0]
-        kinds = [kind for kind in KINDS if image and format_of(image).name in kind.formats]
-        self.kind = kinds[0] if kinds else USUAL
+        self.kind = kind_for(format_of(image)) if image else USUAL
         self.cylinder = 0  # where the head is
         self.motor = self.dirty = False
         self.changed = True

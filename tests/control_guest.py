@@ -3,35 +3,17 @@
 IRQ 0 comes a hundred times a second and is counted at COUNT.
 """
 from emu.assembler import assemble_elf
+from tests.guest_code import MACROS
 
 COUNT = 0x200000  # physical address
-SOURCE = '''
-_start:
-    lgdt [gdt_register]
-    ljmp 8, offset flat
-flat:
-    mov eax, 16
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
-    mov esp, offset stack
-    mov eax, offset on_timer
-    mov edi, offset idt + 0x20 * 8
-    call gate
-    mov eax, offset on_keyboard
-    mov edi, offset idt + 0x21 * 8
-    call gate
-    mov eax, offset on_mouse
-    mov edi, offset idt + 0x2c * 8
-    call gate
-    lidt [idt_register]
-    mov esi, offset chips
-    mov ecx, 17
-1:  movzx edx, byte ptr [esi]
-    mov al, [esi + 1]
-    out dx, al
-    add esi, 2
-    loop 1b
+SOURCE = MACROS + '''
+    begin
+    gate 0x20, on_timer
+    gate 0x21, on_keyboard
+    gate 0x2c, on_mouse
+    # Both 8259A: vectors from 20h, IRQ 0, 1, 2 and 12; 8254: channel 0, mode 2, 100 Hz; 8042: no interrupts, both devices on, the mouse reports
+    program 0x20, 0x11, 0x21, 0x20, 0x21, 4, 0x21, 1, 0x21, 0xf8, 0xa0, 0x11, 0xa1, 0x28, 0xa1, 2, 0xa1, 1, 0xa1, 0xef
+    program 0x43, 0x34, 0x40, 11932 % 256, 0x40, 11932 / 256, 0x64, 0x60, 0x60, 0x44, 0x64, 0xd4, 0x60, 0xf4
 2:  in al, 0x64                     # the mouse's answer
     test al, 1
     jz 2b
@@ -51,13 +33,6 @@ flat:
 5:  hlt
     jmp 5b
 
-gate:                               # an interrupt gate to EAX at EDI
-    mov [edi], ax
-    mov word ptr [edi + 2], 8
-    mov word ptr [edi + 4], 0x8e00
-    shr eax, 16
-    mov [edi + 6], ax
-    ret
 
 on_timer:
     push eax
@@ -112,13 +87,7 @@ digit:
 1:  out dx, al
     ret
 
-.balign 8
-gdt: .quad 0, 0xcf9b000000ffff, 0xcf93000000ffff
-gdt_register: .word 23; .long gdt
-idt_register: .word 0x2d * 8 - 1; .long idt
-# Both 8259A: vectors from 20h, IRQ 0, 1, 2 and 12; 8254: channel 0, mode 2, 100 Hz; 8042: no interrupts, both devices on, the mouse reports
-chips: .byte 0x20, 0x11, 0x21, 0x20, 0x21, 4, 0x21, 1, 0x21, 0xf8, 0xa0, 0x11, 0xa1, 0x28, 0xa1, 2, 0xa1, 1, 0xa1, 0xef
-       .byte 0x43, 0x34, 0x40, 11932 % 256, 0x40, 11932 / 256, 0x64, 0x60, 0x60, 0x44, 0x64, 0xd4, 0x60, 0xf4
+    descriptors 0x2d
 text_ready: .asciz "ready\\n"
 .bss
 .balign 4096

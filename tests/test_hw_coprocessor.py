@@ -9,33 +9,14 @@ from emu.hw.bus import Bus
 from emu.hw.coprocessor import Coprocessor
 from emu.machine import run_machine
 from emu.options import Options
+from tests.guest_code import MACROS
 from tests.harness import ENGINES
 
-SOURCE = '''
-_start:
-    lgdt [gdt_register]
-    ljmp 8, offset flat
-flat:
-    mov eax, 16
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
-    mov esp, offset stack
-    mov eax, offset error                           # interrupt gate 2Dh: IRQ 13
-    mov [idt + 0x2d * 8], ax
-    mov dword ptr [idt + 0x2d * 8 + 2], 8
-    shr eax, 16
-    mov word ptr [idt + 0x2d * 8 + 4], 0x8e00
-    mov [idt + 0x2d * 8 + 6], ax
-    lidt [idt_register]
-    mov esi, offset chips                           # vectors 20h and 28h, IRQ 2 and 13 alone
-    mov ecx, 10
-program:
-    movzx edx, byte ptr [esi]
-    mov al, [esi + 1]
-    out dx, al
-    add esi, 2
-    loop program
+SOURCE = MACROS + '''
+    begin
+    gate 0x2d, error                                # IRQ 13
+    # vectors 20h and 28h, IRQ 2 and 13 alone
+    program 0x20, 0x11, 0x21, 0x20, 0x21, 4, 0x21, 1, 0x21, 0xfb, 0xa0, 0x11, 0xa1, 0x28, 0xa1, 2, 0xa1, 1, 0xa1, 0xdf
     sti
     fninit
     fldcw [control]                                 # division by zero is not masked
@@ -92,11 +73,7 @@ ignored:
     out 0x20, al
     pop eax
     iretd
-.balign 8
-gdt: .quad 0, 0xcf9b000000ffff, 0xcf93000000ffff
-gdt_register: .word 23; .long gdt
-idt_register: .word 48 * 8 - 1; .long idt
-chips: .byte 0x20, 0x11, 0x21, 0x20, 0x21, 4, 0x21, 1, 0x21, 0xfb, 0xa0, 0x11, 0xa1, 0x28, 0xa1, 2, 0xa1, 1, 0xa1, 0xdf
+    descriptors 48
 control: .word 0x37b
 how: .long 0
 log: .long 0, 0, 0

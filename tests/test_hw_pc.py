@@ -1,5 +1,6 @@
 """emu/hw/pc.py and ports.py: the machine as a whole. What random accesses do: test_hw_garbage.py."""
 import ctypes
+from pathlib import Path
 
 import pytest
 
@@ -208,3 +209,10 @@ def test_every_device_is_reset(m: Machine) -> None:
     for port in (0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x64, 0x92, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x40, 0x42):
         assert m.read(port) == fresh.read(port), hex(port)
     assert m.read(0xcf8, 32) == 0 and m.pc.next_deadline() is None and not m.cpu.irq and ('a20', True) == m.cpu.log[-1]
+
+
+def test_every_device_is_documented() -> None:
+    """docs/devices.md has each file of emu/hw in its table."""
+    root = Path(__file__).parent.parent
+    table = (root / 'docs' / 'devices.md').read_text()
+    assert not [path.name for path in (root / 'emu' / 'hw').glob('[a-z]*.py') if f'`{path.name}`' not in table]

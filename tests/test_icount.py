@@ -19,32 +19,13 @@ from emu.assembler import assemble_elf
 from emu.machine import run_machine
 from emu.options import Options
 from tests.conftest import ALL
+from tests.guest_code import MACROS
 
-SOURCE = '''
-_start:
-    lgdt [gdt_register]
-    ljmp 8, offset flat
-flat:
-    mov eax, 16
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
-    mov esp, offset stack
-    mov eax, offset tick            # interrupt gate 32
-    mov [idt + 32 * 8], ax
-    mov dword ptr [idt + 32 * 8 + 2], 8
-    shr eax, 16
-    mov word ptr [idt + 32 * 8 + 4], 0x8e00
-    mov [idt + 32 * 8 + 6], ax
-    lidt [idt_register]
-    mov esi, offset chips           # 8259A: vectors from 32, IRQ 0 alone; 8254: channel 0, mode 2, 1000 Hz
-    mov ecx, 8
-program:
-    movzx edx, byte ptr [esi]
-    mov al, [esi + 1]
-    out dx, al
-    add esi, 2
-    loop program
+SOURCE = MACROS + '''
+    begin
+    gate 32, tick
+    # 8259A: vectors from 32, IRQ 0 alone; 8254: channel 0, mode 2, 1000 Hz
+    program 0x20, 0x11, 0x21, 32, 0x21, 4, 0x21, 1, 0x21, 0xfe, 0x43, 0x34, 0x40, 1193 % 256, 0x40, 1193 / 256
     sti
 work:                               # arithmetic, memory, calls, a jump through a table, an instruction rewritten now and then
     imul eax, eax, 1664525
@@ -132,11 +113,7 @@ digit:
     loop digit
     ret
 
-.balign 8
-gdt: .quad 0, 0xcf9b000000ffff, 0xcf93000000ffff
-gdt_register: .word 23; .long gdt
-idt_register: .word 33 * 8 - 1; .long idt
-chips: .byte 0x20, 0x11, 0x21, 32, 0x21, 4, 0x21, 1, 0x21, 0xfe, 0x43, 0x34, 0x40, 1193 % 256, 0x40, 1193 / 256
+    descriptors 33
 digits: .ascii "0123456789ABCDEF"
 .balign 4
 functions: .long one, two, three, four

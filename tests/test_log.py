@@ -9,22 +9,11 @@ import pytest
 from emu.assembler import assemble_elf
 from emu.machine import run_machine
 from emu.options import Options
+from tests.guest_code import MACROS
 
-SOURCE = '''
-_start:
-    lgdt [gdt_register]
-    ljmp 8, offset flat
-flat:
-    mov eax, 16
-    mov ss, eax
-    mov esp, offset stack
-    mov eax, offset handler
-    mov [idt + 6 * 8], ax
-    mov dword ptr [idt + 6 * 8 + 2], 8
-    shr eax, 16
-    mov word ptr [idt + 6 * 8 + 4], 0x8e00
-    mov [idt + 6 * 8 + 6], ax
-    lidt [idt_register]
+SOURCE = MACROS + '''
+    begin
+    gate 6, handler
     mov ecx, 3
 again:
     call twice
@@ -45,10 +34,7 @@ twice:
 handler:
     add dword ptr [esp], 2
     iretd
-.balign 8
-gdt: .quad 0, 0xcf9b000000ffff, 0xcf93000000ffff
-gdt_register: .word 23; .long gdt
-idt_register: .word 7 * 8 - 1; .long idt
+    descriptors 7
 idt: .skip 7 * 8
 .skip 256
 stack:

@@ -1,7 +1,6 @@
-"""Pc: the first machine: a PC of the 440FX kind around a CPU, with up to four serial ports, LPT1, floppy drives, IDE, a keyboard and a mouse;
-no screen or network yet.
+"""Pc: a PC of the 440FX kind around a CPU, with up to four serial ports, LPT1, floppy drives, IDE, a display adapter, a keyboard and a mouse.
 
-Everything the devices know of the CPU are the five methods of `Processor`. Whoever runs it looks at `next_deadline`, calls `run_due` when it is reached,
+Everything the devices know of the CPU are the methods of `Processor`. Whoever runs it looks at `next_deadline`, calls `run_due` when it is reached,
 and `acknowledge` when the CPU takes an interrupt.
 """
 from typing import Callable, Protocol, Sequence

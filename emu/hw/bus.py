@@ -71,14 +71,17 @@ class Bus:
 
     def port_in(self, port: int, w: int) -> int:
         """Reads w bits."""
+        if (window := self.ports.get(port)) and w == 8 and not self.trace: return window.read(port, 8) & 0xff  # what input does, where drivers poll
         value = self.input(port, w)
         if self.trace: self.trace('in', port, w, value)
         return value
 
     def port_out(self, port: int, w: int, v: int) -> None:
         """Writes w bits."""
+        if (window := self.ports.get(port)) and w == 8 and not self.trace: return window.write(port, 8, v & 0xff)
         if self.trace: self.trace('out', port, w, v)
         self.output(port, w, v)
+        return None
 
     def port_in_block(self, port: int, w: int, pointer: int, n: int) -> None:
         """Reads a port n times into host memory."""

@@ -208,7 +208,7 @@ class Channel:
 
     def read(self, port: int, w: int) -> int:
         """Registers 1 to 7; reading the status takes INTRQ back."""
-        n, device = port - self.base, self.device
+        n, device = port - self.base, self.devices[self.selected]
         if device is None: return 0
         if n == COMMAND:
             status = device.status
@@ -246,7 +246,8 @@ class Channel:
 
     def read_alternate(self, port: int, w: int) -> int:
         """The status, without effect on INTRQ."""
-        return self.device.status if self.device else 0
+        device = self.devices[self.selected]
+        return device.status if device else 0
 
     def write_control(self, port: int, w: int, v: int) -> None:
         """nIEN, SRST, HOB; a software reset ends some time after SRST was taken back."""

@@ -1,0 +1,134 @@
+"""The socket network: two machines linked by a TCP connection, each frame with its length in four bytes before it (big endian), as QEMU's `-netdev socket` has it.
+
+One listens, the other connects. A listening one takes a new partner when the last has gone; a connecting one ends with its partner. While the card has no room, nothing is
+read, and while the partner does not read, BACKLOG bytes wait; what comes after that is lost.
+"""
+import socket
+import sys
+
+from emu.errors import EmuError
+from emu.net import Wire
+from emu.net.options import Netdev
+from emu.server.loop import DESCRIPTORS, Loop
+
+BACKLOG = 256 << 10
+PART = 64 << 10
+LARGEST = 65536  # bytes of a frame: what says more is no partner
+PATIENCE = 10  # seconds until a partner must have answered
+
+
+class Linked:
+    """`wire` goes to the card."""
+
+    def __init__(self, wire: Wire, loop: Loop, settings: Netdev):
+        self.wire, self.loop = wire, loop
+        self.partner: socket.socket | None = None
+        self.listener: socket.socket | None = None
+        self.incoming, self.outgoing = bytearray(), bytearray()
+        self.reading = True
+        host, port = settings.listen or settings.connect or ('', 0)
+        self.name = f'socket {"listen" if settings.listen else "connect"}={host}:{port}'
+        try:
+            if settings.listen:
+                self.listener = socket.create_server((host, port), backlog=1)
+                self.listener.setblocking(False)
+                loop.watch(self.listener.fileno(), self.accept)
+            else: self.join(socket.create_connection((host, port), PATIENCE))
+        except OSError as error:
+            raise EmuError(f'{self.name}: {(error.strerror or str(error)).lower()}') from None
+
+    def accept(self) -> None:
+        """Somebody connects; there is one partner at a time."""
+        if not self.listener: return
+        try:
+            sock, _ = self.listener.accept()
+        except OSError:
+            return
+        if self.partner or sock.fileno() >= DESCRIPTORS: sock.close()
+        else: self.join(sock)
+
+    def join(self, partner: socket.socket) -> None:
+        """A partner."""
+        partner.setblocking(False)
+        partner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.partner, self.reading = partner, True
+        self.incoming.clear()
+        self.outgoing.clear()
+        self.watch()
+
+    def watch(self) -> None:
+        """What is waited for."""
+        if self.partner: self.loop.watch(self.partner.fileno(), self.readable if self.reading else None, self.flush if self.outgoing else None)
+
+    def lose(self, why: str) -> None:
+        """The partner has gone."""
+        if not self.partner: return
+        print(f'emu: {self.name}: {why}', file=sys.stderr)
+        self.loop.watch(self.partner.fileno())
+        self.partner.close()
+        self.partner = None
+
+    def readable(self) -> None:
+        """Frames from the partner."""
+        if not self.partner: return
+        try:
+            data = self.partner.recv(PART)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            return self.lose((error.strerror or str(error)).lower())
+        if not data: return self.lose('the other machine has gone')
+        self.incoming += data
+        self.unpack()
+
+    def unpack(self) -> None:
+        """Hands on whole frames while the card has room."""
+        at, incoming = 0, self.incoming
+        while len(incoming) - at >= 4 and not self.wire.full():
+            size = int.from_bytes(incoming[at:at + 4], 'big')
+            if size > LARGEST:
+                incoming.clear()
+                return self.lose(f'the other end sent a frame of {size} bytes: it is no machine of ours')
+            if len(incoming) - at - 4 < size: break
+            frame = bytes(incoming[at + 4:at + 4 + size])
+            at += 4 + size
+            if 14 <= size <= 1514: self.wire.deliver(frame)
+        del incoming[:at]
+        if self.reading == self.wire.full():
+            self.reading = not self.reading
+            self.watch()
+
+    def ready(self) -> None:
+        """The card has room again."""
+        if not self.reading: self.unpack()
+
+    def send(self, frame: bytes) -> None:
+        """A frame of the guest's."""
+        if not self.partner or len(self.outgoing) > BACKLOG: return
+        waiting = bool(self.outgoing)
+        self.outgoing += len(frame).to_bytes(4, 'big') + frame
+        if not waiting: self.flush()
+
+    def flush(self) -> None:
+        """Sends what waits, as far as it goes."""
+        if not self.partner: return
+        try:
+            while self.outgoing:
+                with memoryview(self.outgoing) as view: n = self.partner.send(view)
+                del self.outgoing[:n]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            return self.lose((error.strerror or str(error)).lower())
+        self.watch()
+
+    def reset(self) -> None:
+        """The partner's machine does not notice."""
+
+    def close(self) -> None:
+        """The run is over."""
+        for sock in (self.partner, self.listener):
+            if sock:
+                self.loop.watch(sock.fileno())
+                sock.close()
+        self.partner = self.listener = None

@@ -15,6 +15,7 @@ from emu.boot.firmware import Boot
 from emu.errors import EmuError, file_error
 from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
+from emu.net import options as net
 from emu.options import ENGINES, LOGS, PLACES, POLICIES, TCACHE_MAX, TCACHE_MIN, VGAS, Drive, Options
 
 UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
@@ -104,6 +105,16 @@ def drive(text: str) -> Drive:
     return Drive(file, interface, index, media, **flags)
 
 
+def network(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What -nic, -netdev and -device take (emu/net/options.py)."""
+    def checked(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    return checked
+
+
 def switch(key: str, value: str) -> bool:
     """on or off."""
     if value not in ('on', 'off'): raise argparse.ArgumentTypeError(f"{key}={value}: it is on or off")
@@ -149,6 +160,12 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     *((f'fd{"ab"[n]}', 'FILE', plugged('floppy', n), f'floppy drive {"AB"[n]}: a raw image of 160K to 2.88M') for n in range(2)),
     ('drive', 'KEYS', dict(dest='drives', action='append', type=drive),
      f'file=F,if={"|".join(PLACES)},index=N or bus=,unit=,media=disk|cdrom,format=raw,readonly=on,snapshot=on; a comma in F is written twice'),
+    ('nic', 'KEYS', dict(action='append', type=network(net.parse_nic)),
+     f'a network card and its network: user|socket,model={"|".join(net.MODELS)},mac=A and the keys of -netdev and -device; none: no card (the default)'),
+    ('netdev', 'KEYS', dict(action='append', type=network(net.parse_netdev)),
+     'user,id=N,hostfwd=[tcp|udp]:[ADDRESS]:PORT-[ADDRESS]:PORT,guestfwd=tcp:ADDRESS:PORT-tcp:HOST:PORT,restrict=on,allow-loopback=on,tftp=DIR,http=DIR,bootfile=F,hostname=H; '
+     'socket,id=N,listen=[HOST]:PORT or connect=; each with dump=FILE (pcap), loss=0.01'),
+    ('device', 'KEYS', dict(action='append', type=network(net.parse_device)), f'{"|".join(net.MODELS)},netdev=N,mac=A; for ne2k_isa also iobase=PORT,irq=N'),
     ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
     ('serial', 'LINE', dict(action='append', type=serial),
@@ -228,6 +245,7 @@ def do_run(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(arguments).items() if name != 'do' and name not in IGNORED}
     given.update({name: tuple(given[name]) for name in ('debugcon', 'drives', 'serial') if name in given})
     if 'tcache_size' in given: given['tcache_size'], given['tcache_rings'] = given['tcache_size']
+    given['networks'] = net.networks(*(given.pop(name, ()) for name in ('nic', 'netdev', 'device')))
     options = Options(**given)
     from emu.machine import run_machine
     return run_machine(options)

@@ -20,7 +20,7 @@ from emu.hw import floppy
 from emu.hw.acpi import PMBA, SMBBA
 from emu.hw.ata import Disk
 from emu.hw.atapi import Cdrom
-from emu.hw.pc import Pc
+from emu.hw.pc import Nic, Pc
 from emu.hw.rtc import SHUTDOWN_STATUS
 from emu.hw.speaker import Recorder
 from emu.hw.uart import Uart
@@ -29,6 +29,8 @@ from emu.isa.flags import IF
 from emu.jit import build
 from emu.log import Log
 from emu.mem.memory import Memory
+from emu.net import Wire
+from emu.net.connect import make_wire, plug_in
 from emu.options import Drive, Options
 from emu.server.control import Control
 from emu.server.loop import Loop, signals
@@ -75,6 +77,12 @@ def close(drives: Iterable[Disk | Cdrom | floppy.Drive]) -> None:
         if drive.image: drive.image.close()
 
 
+def boot_rom(options: Options) -> bytes | None:
+    """iPXE for the network card, where there is a BIOS to run it."""
+    if options.kernel or options.bios == OWN or not any(nic.model == 'ne2k_pci' for nic in options.networks.nics): return None
+    return guests.get('firmware')['pxe-ne2k_pci.rom'].read_bytes()
+
+
 class Machine:
     """One virtual machine, made from Options."""
 
@@ -99,10 +107,14 @@ class Machine:
         parallel = self.writer(paper, 'wb') if kind == 'file' else len if kind == 'null' else None
         self.recorder = Recorder(options.speaker) if options.speaker else None
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
+        cards, epoch = options.networks.cards(), EPOCH if options.icount else time.time()
+        self.wires: list[Wire] = [make_wire(card, options.networks, self.now, epoch) for card in cards]
         self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
                      firmware=firmware.told(options.memory, options.boot, self.hardware), parallel=parallel,
                      sound=self.recorder.on_change if self.recorder else None, ide=[ide.get(n) for n in range(4)],
-                     floppies=[diskettes.get(n) for n in range(2)], vga=options.vga, vgabios=vga_bios(options))
+                     floppies=[diskettes.get(n) for n in range(2)], vga=options.vga, vgabios=vga_bios(options),
+                     nics=[Nic(card.mac or b'', wire.transmit, card.iobase, card.irq) for card, wire in zip(cards, self.wires)], boot_rom=boot_rom(options))
+        for card, wire, nic in zip(cards, self.wires, self.pc.nics): plug_in(card, options.networks, wire, nic, loop, self.pc.clock)
         self.cpu.bus, self.cpu.ferr = self.pc.bus, self.pc.coprocessor.error
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         if options.log: Log(options.log, options.log_file, self.cpu, self.pc.bus)
@@ -202,6 +214,7 @@ class Machine:
         if self.options.stats:
             stats.report(self.stats(), self.options.stats)
         close(self.drives.values())
+        for wire in self.wires: wire.close()
         return self.code or 0
 
     def step(self) -> None:
@@ -265,6 +278,7 @@ class Machine:
         if self.code is not None: return
         if self.resetting == 'hard':
             self.pc.reset()
+            for wire in self.wires: wire.reset()
             self.pc.rtc.set_boot_order(self.options.boot.order)
             self.tell('RESET', {})
         self.resetting = None
@@ -282,7 +296,8 @@ class Machine:
         total = time.perf_counter() - self.began
         guest = {'instructions': self.cpu.retired(), 'nanoseconds': self.now() if self.options.icount else None}
         return {'guest': {k: v for k, v in guest.items() if v is not None}, 'cache': self.cpu.statistics(),
-                'devices': {name: dict(drive.image.counts) for name, drive in self.drives.items() if drive.image},
+                'devices': {name: dict(drive.image.counts) for name, drive in self.drives.items() if drive.image}
+                | {f'net{n}': dict(wire.counts) for n, wire in enumerate(self.wires)},
                 'time': {**self.spent, **self.cpu.spent, 'interpreting': self.cpu.interpreting(), 'total': total}}
 
     def writer(self, path: Any, mode: str) -> Any:

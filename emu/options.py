@@ -9,6 +9,7 @@ from emu.boot.firmware import Boot
 from emu.errors import EmuError
 from emu.isa.models import MODELS
 from emu.mem.memory import RAM_MAX
+from emu.net.options import Networks
 
 LOGS = ('in_asm', 'exec', 'int', 'io', 'unimp')  # of -d
 POLICIES = ('flush', 'fifo', 'fifo-medium', 'lru', 'adaptive', 'generational')  # emu/tcache/policies.py
@@ -63,6 +64,7 @@ class Options:
     snapshot: bool = False  # of all drives
     parallel: str = 'null'  # LPT1: file:F, null; none: no such port
     speaker: str | None = None  # a WAV file
+    networks: Networks = Networks()
 
     def __post_init__(self) -> None:
         if not 1 << 20 <= self.memory <= RAM_MAX: raise EmuError(f'-m: {self.memory / (1 << 20):g} MB of memory; from 1 to {RAM_MAX >> 20} can be had')
@@ -74,6 +76,10 @@ class Options:
         if self.vga not in VGAS: raise EmuError(f"-vga: unknown adapter '{self.vga}'; there are {' '.join(VGAS)}")
         if self.cpu not in MODELS: raise EmuError(f"-cpu: unknown model '{self.cpu}'; there are {' '.join(MODELS)}")
         for interface in PLACES: self.plugged(interface)
+        try:
+            self.networks.cards()
+        except ValueError as error:
+            raise EmuError(str(error)) from None
 
     def plugged(self, interface: str) -> dict[int, Drive]:
         """The drives of an interface by index; the options that hold for all of them are in each."""

@@ -39,7 +39,7 @@ GUESTS = {
     'floppies': Guest('memtest86+, iPXE, HDT, invaders, GRUB', floppies.make, floppies.SOURCES, ('tools', 'invaders')),
     'cds': Guest('ISOLINUX, GRUB, and the memtest86+ floppy emulated', cds.make, cds.SOURCES, ('tools', 'floppies')),
     'invaders': Guest('grub-invaders, a multiboot kernel', floppies.make_invaders, floppies.INVADERS_SOURCES),
-    'firmware': Guest('SeaBIOS (bios-256k.bin, bios.bin) and VGA BIOSes (vgabios-stdvga.bin, vgabios.bin)', firmware.make, firmware.SOURCES),
+    'firmware': Guest('SeaBIOS (bios-256k.bin, bios.bin), VGA BIOSes (vgabios-stdvga.bin, vgabios.bin), iPXE for ne2k_pci', firmware.make, firmware.SOURCES),
     'tools': Guest('no guest: programs of this machine that make disks, floppies and CDs', tools.make, tools.SOURCES),
 }
 

@@ -4,7 +4,8 @@ the Realtek 8029 (10EC:8029), which is the same chip behind PCI.
 
 A frame is sent and its transmission over in the write that starts it: no collisions, no deferral. The four CRC bytes are stored behind a frame that is received,
 as the chip does. `receive` is the wire's end: it stores a frame, or leaves it with the overwrite warning where the ring has no room; who wants to wait asks `room`
-first and is told by `roomy` when there may be some again.
+first and is told by `roomy` when there may be some again. The wire is faster than any that drivers were made for: Linux's takes up to 10 frames at an interrupt and only then
+acknowledges it, and never hears of what came meanwhile; so there is no `room` for more than BATCH frames before PRX is acknowledged, unless it is masked (drivers that poll).
 Left out: the time of a transmission, FIFO thresholds, byte order (DCR.BOS), long addresses (DCR.LAS), monitoring of the network during loopback through the cable, page 3
 (the 8029's configuration and EEPROM), 8-bit boards with 8 KB, and the remote DMA's wait states: the data port gives ones where nothing is left to read.
 """
@@ -18,6 +19,7 @@ from emu.hw.vga_memory import Rom
 START, END = 0x4000, 0x8000  # buffer memory
 DATA, RESET, PORTS = 0x10, 0x18, 0x20
 BROADCAST = b'\xff' * 6
+BATCH = 8
 SHORTEST, LONGEST = 60, 1514  # bytes of a frame without its CRC
 STP, STA, TXP, READ, WRITE, SEND, ABORT, REMOTE = 1, 2, 4, 0x08, 0x10, 0x18, 0x20, 0x38  # command register (10.3)
 PRX, PTX, RXE, OVW, CNT, RDC, RST = 1, 2, 4, 0x10, 0x20, 0x40, 0x80  # interrupt status
@@ -64,6 +66,8 @@ class Ne2000:
         self.dcr |= LONG_ADDRESSES
         self.tcr &= ~LOOPBACK
         self.left = 0  # bytes of the remote DMA to go
+        self.running = False  # STA was written, and STP not since; with neither, nothing changes
+        self.batch = 0  # frames received since PRX was acknowledged
         self.update()
 
     def update(self) -> None:
@@ -82,7 +86,7 @@ class Ne2000:
 
     def listening(self) -> bool:
         """Started, with a ring, and not in loopback."""
-        return self.command & (STP | STA) == STA and not self.tcr & LOOPBACK and self.pstart < self.pstop
+        return self.running and not self.tcr & LOOPBACK and self.pstart < self.pstop
 
     def free(self) -> int:
         """Bytes that a frame may take, header and CRC included: up to the page before the boundary; CURR at BNRY means that all is free, as when the ring is set up."""
@@ -90,7 +94,8 @@ class Ne2000:
 
     def room(self, size: int) -> bool:
         """Whether a frame of so many bytes would be taken now; one that is not wanted is taken and forgotten."""
-        return not self.listening() or self.rcr & MONITOR != 0 or max(size, SHORTEST) + 8 <= self.free()
+        if not self.listening() or self.rcr & MONITOR: return True
+        return (self.batch < BATCH or not self.imr & PRX) and max(size, SHORTEST) + 8 <= self.free()
 
     def wanted(self, frame: bytes) -> bool:
         """Address recognition (7.0, "Address Recognition Logic", and RCR)."""
@@ -112,6 +117,7 @@ class Ne2000:
         count = len(frame) + 4
         self.store(bytes((self.rsr, after, count & 0xff, count >> 8)) + frame + crc(frame))
         self.curr = after
+        self.batch += 1
         self.raise_(PRX)
 
     def miss(self, why: int) -> None:
@@ -164,11 +170,11 @@ class Ne2000:
             if self.tcr & NO_CRC: frame = frame[:-4]  # its last four bytes are the CRC
             if 14 <= len(frame) <= LONGEST: self.transmit(frame.ljust(SHORTEST, b'\0'))  # the data sheet leaves padding to software; a frame on the wire is that long
         self.tsr = LOOPBACK_STATUS.get(mode, SENT)
-        self.command &= ~TXP
         self.raise_(PTX)
 
     def loop_back(self, frame: bytes) -> None:
-        """The FIFO keeps the end of what comes back, and behind it the byte count, its upper half twice. The CRC logic is the transmitter's or the receiver's: an error unless software had appended it."""
+        """The FIFO keeps the end of what comes back, and behind it the byte count, its upper half twice. There is one CRC logic: the receiver finds the CRC right only where
+        software has appended it."""
         if len(frame) < 6: return
         self.rsr = 0
         if self.rcr & PROMISCUOUS or self.wanted(frame):
@@ -268,12 +274,12 @@ class Ne2000:
 
     def write_command(self, v: int) -> None:
         """CR: stop and start, pages, transmission, remote DMA."""
-        started = v & (STP | STA) == STA and self.command & (STP | STA) != STA
-        self.command = v & ~TXP | self.command & TXP
-        if v & STP: self.isr |= RST
-        elif v & STA: self.isr &= ~RST
+        started = v & (STP | STA) == STA and not self.running
+        self.command = v & ~TXP
+        if v & STP: self.running, self.isr = False, self.isr | RST
+        elif v & STA: self.running, self.isr = True, self.isr & ~RST
         self.start_remote(v & REMOTE)
-        if v & TXP and not v & STP and v & STA: self.send()
+        if v & TXP and self.running: self.send()
         if started: self.roomy()
 
     def read(self, at: int) -> int:
@@ -325,6 +331,9 @@ class Ne2000:
             case 7:
                 self.isr &= ~(v & 0x7f)
                 self.update()
+                if v & PRX:
+                    self.batch = 0
+                    self.roomy()
             case 8: self.rsar = self.rsar & 0xff00 | v
             case 9: self.rsar = self.rsar & 0xff | v << 8
             case 10: self.rbcr = self.rbcr & 0xff00 | v
@@ -380,8 +389,3 @@ class Ne2kPci(PciDevice):
         """The ports have come, gone or changed."""
         for window in self.windows: self.bus.remove_ports(window)
         self.windows = [] if address is None else self.nic.connect(self.bus, address)
-
-    def reset(self) -> None:
-        """RST#."""
-        super().reset()
-        self.nic.reset()

@@ -1,9 +1,9 @@
-"""Pc: a PC of the 440FX kind around a CPU, with up to four serial ports, LPT1, floppy drives, IDE, a display adapter, a keyboard and a mouse.
+"""Pc: a PC of the 440FX kind around a CPU, with up to four serial ports, LPT1, floppy drives, IDE, a display adapter, network cards, a keyboard and a mouse.
 
 Everything the devices know of the CPU are the methods of `Processor`. Whoever runs it looks at `next_deadline`, calls `run_due` when it is reached,
 and `acknowledge` when the CPU takes an interrupt.
 """
-from typing import Callable, Protocol, Sequence
+from typing import Callable, NamedTuple, Protocol, Sequence
 
 from emu.hw import ata, floppy
 from emu.hw.acpi import PowerManagement
@@ -17,6 +17,7 @@ from emu.hw.fw_cfg import NOTHING, Firmware, FwCfg
 from emu.hw.i8042 import I8042
 from emu.hw.ide import Channel, Device
 from emu.hw.lpt import Lpt
+from emu.hw.ne2000 import Ne2kPci, Ne2000
 from emu.hw.pci import Pci
 from emu.hw.pic import Pic
 from emu.hw.piix_ide import PiixIde
@@ -26,11 +27,21 @@ from emu.hw.rtc import Rtc
 from emu.hw.speaker import Speaker, Wave
 from emu.hw.uart import Uart
 from emu.hw.vga import Vga
+from emu.hw.vga_memory import Rom
 from emu.mem.memory import SHADOW, SHADOW_END, Memory
 
 SCI = 9
 COM = (0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)  # ports and IRQs of COM1 to COM4
-VGA_SLOT = 2  # of PCI bus 0, where QEMU has it
+VGA_SLOT, NIC_SLOT = 2, 3  # of PCI bus 0, where QEMU has them
+
+
+class Nic(NamedTuple):
+    """A network card: its address and what takes its frames; an ISA board has ports and an IRQ."""
+
+    mac: bytes
+    transmit: Callable[[bytes], None]
+    iobase: int | None = None
+    irq: int | None = None
 
 
 class Processor(Protocol):
@@ -69,14 +80,14 @@ class Pc:
     """`now` is guest time in ns; `serial` takes what each of COM1 to COM4 sends (None: no such port); `rtc_epoch` is the time of day at the start (None: the host's).
 
     `floppies` are drives A and B, `parallel` gets what is printed, `sound` is told what the speaker does.
-    `ide` has the primary channel's master and slave, then the secondary's.
+    `ide` has the primary channel's master and slave, then the secondary's. `boot_rom` is for the network cards that are PCI's.
     """
 
     def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Sequence[Callable[[bytes], object] | None] = (),
                  rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None,
                  firmware: Firmware = NOTHING, ide: Sequence[Device | None] = (None,) * 4,
                  floppies: Sequence[Drive | None] = (), parallel: Callable[[bytes], object] | None = None, sound: Callable[[int, Wave], None] | None = None,
-                 vga: str = 'none', vgabios: bytes | None = None):
+                 vga: str = 'none', vgabios: bytes | None = None, nics: Sequence[Nic] = (), boot_rom: bytes | None = None):
         self.memory, self.cpu = memory, cpu
         self.bus = bus = Bus()
         self.clock = clock = Clock(now)
@@ -103,6 +114,7 @@ class Pc:
         self.pci.add(1, 1, PiixIde(bus, clock, memory, self.ide))
         self.vga = Vga(bus, memory, now, vgabios) if vga == 'std' else None
         if self.vga: self.pci.add(VGA_SLOT, 0, self.vga.pci)
+        self.nics = [self.add_nic(n, nic, boot_rom) for n, nic in enumerate(nics)]
         self.reset_control = ResetControl(bus, cpu.reset, self.hard_reset)
         for port, write in debugcon: add_debugcon(bus, port, write)
         if debug_exit is not None: add_debug_exit(bus, debug_exit, cpu.exit)
@@ -121,6 +133,16 @@ class Pc:
         self.sci_level = level
         self.pic.set_irq(SCI, level or SCI in self.pci.driven)
 
+    def add_nic(self, n: int, nic: Nic, boot_rom: bytes | None) -> Ne2000:
+        """A network card, of PCI unless it says where it is."""
+        if nic.iobase is not None and nic.irq is not None:
+            board = Ne2000(nic.mac, self.irq(nic.irq), nic.transmit)
+            board.connect(self.bus, nic.iobase)
+            return board
+        card = Ne2000(nic.mac, lambda level: self.pci.set_interrupt(NIC_SLOT + n, 1, level), nic.transmit)
+        self.pci.add(NIC_SLOT + n, 0, Ne2kPci(self.bus, card, Rom(self.memory, boot_rom) if boot_rom and n == 0 else None))
+        return card
+
     def com_irq(self, n: int) -> Callable[[bool], None]:
         """A line that two serial ports drive: high while either is."""
         return lambda level: self.pic.set_irq(n, any(uart.output for k, uart in self.uarts.items() if COM[k][1] == n))
@@ -128,7 +150,7 @@ class Pc:
     def reset(self) -> None:
         """Every device's RESET; the CPU has its own."""
         devices: list[Resettable] = [self.pit, self.rtc, self.dma, self.fdc, *self.ide, *self.lpts, *self.uarts.values(), self.i8042, self.pci, self.port_b,
-                                     self.port_92, self.reset_control, self.coprocessor, self.fw_cfg, self.pic]
+                                     self.port_92, self.reset_control, self.coprocessor, self.fw_cfg, *self.nics, self.pic]
         if self.vga: devices.append(self.vga)
         for device in devices: device.reset()
         self.a20.set(True)

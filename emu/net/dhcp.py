@@ -65,7 +65,8 @@ class Dhcp:
             if self.hostname: reply += option(12, self.hostname)
             if self.bootfile: reply += option(66, b'10.0.2.2') + option(67, self.bootfile)
         boots = message != NAK and (self.tftp or self.bootfile)
-        head = HEAD.pack(2, 1, 6, 0, xid, 0, flags, ciaddr if message != NAK else bytes(4), address, GATEWAY if boots else bytes(4), bytes(4), chaddr, b'', self.bootfile if boots else b'')
+        server, file = (GATEWAY, self.bootfile) if boots else (bytes(4), b'')
+        head = HEAD.pack(2, 1, 6, 0, xid, 0, flags, ciaddr if message != NAK else bytes(4), address, server, bytes(4), chaddr, b'', file)
         packet = head + COOKIE + option(53, bytes((message,))) + option(54, GATEWAY) + reply + b'\xff'
         alone = ciaddr != bytes(4) and message != NAK  # it has the address already
         return packet.ljust(300, b'\0'), mac if alone else BROADCAST, ciaddr if alone else b'\xff' * 4

@@ -1,7 +1,11 @@
-"""What -nic, -netdev and -device say, as data. All of it is checked here but for files and sockets, which are opened when the machine starts; errors are ValueError, one line each."""
+"""What -nic, -netdev and -device say, as data. All of it is checked here but for files and sockets, which are opened when the machine starts.
+
+Errors are ValueError, one line each.
+"""
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
+from typing import Iterable
 
 MODELS = ('ne2k_pci', 'ne2k_isa')
 ISA_PLACES = ((0x300, 5), (0x320, 10), (0x340, 11), (0x360, 3))  # where the boards go that say nothing of it: ports and IRQ
@@ -82,7 +86,7 @@ class Networks:
                 port, irq = next(places, (None, None))
                 nic = replace(nic, iobase=port if nic.iobase is None else nic.iobase, irq=irq if nic.irq is None else nic.irq)
                 if nic.iobase is None or nic.irq is None: raise ValueError(f'-device ne2k_isa: there are places for {len(ISA_PLACES)} that say no iobase= and irq=')
-                if any(abs(nic.iobase - other.iobase) < 0x20 for other in made if other.iobase is not None): raise ValueError(f'-device ne2k_isa: two cards at iobase {nic.iobase:#x}')
+                if any(nic.iobase == other.iobase for other in made): raise ValueError(f'-device ne2k_isa: two cards at iobase {nic.iobase:#x}')
             made.append(replace(nic, mac=(MAC + n).to_bytes(6, 'big') if nic.mac is None else nic.mac))
         if len(made) > 8: raise ValueError(f'-nic: {len(made)} cards; there is room for 8')
         for name in names:
@@ -185,8 +189,9 @@ def network(words: Words, name: str) -> Netdev:
                        restrict=switch('restrict', words.take('restrict')), loopback=switch('allow-loopback', words.take('allow-loopback')), tftp=words.take('tftp'),
                        http=words.take('http'), bootfile=label('bootfile', words.take('bootfile'), 127), hostname=label('hostname', words.take('hostname'), 63))
         for n, forward in enumerate(made.hostfwd):
-            same = [other for other in made.hostfwd[:n] if (other.protocol, other.port) == (forward.protocol, forward.port) and ({other.host, forward.host} & {'0.0.0.0'} or other.host == forward.host)]
-            if same and forward.port: raise ValueError(f'hostfwd: two forward {forward.protocol} port {forward.port}')
+            same = [other for other in made.hostfwd[:n] if (other.protocol, other.port) == (forward.protocol, forward.port)]
+            if any('0.0.0.0' in (other.host, forward.host) or other.host == forward.host for other in same):
+                raise ValueError(f'hostfwd: two forward {forward.protocol} port {forward.port}')
     elif kind == 'socket':
         listen, connect = words.take('listen'), words.take('connect')
         if (listen is None) == (connect is None): raise ValueError('socket: it needs either listen= or connect=')
@@ -252,3 +257,14 @@ def parse_guestfwd(text: str) -> Target:
     to: tuple[str, int] | str = match[5] or (address(key, '127.0.0.1' if match[3] == 'localhost' else match[3] or ''), port(key, match[4] or ''))
     if inside(key, match[1]) in ('10.0.2.0', '10.0.2.15', '10.0.2.255'): raise ValueError(f"{key}: '{match[1]}' is no address that a service can have")
     return Target(match[1], port(key, match[2]), to)
+
+
+def networks(nics: Iterable[tuple[Netdev | None, Nic | None]] = (), netdevs: Iterable[Netdev] = (), devices: Iterable[Nic] = ()) -> Networks:
+    """All that the three options have said: the cards of -nic come first."""
+    made, cards = list(netdevs), []
+    for n, (netdev, nic) in enumerate(nics):
+        if netdev is None or nic is None: continue
+        name = netdev.name or f'nic{n}'
+        made.append(replace(netdev, name=name))
+        cards.append(replace(nic, netdev=name))
+    return Networks(tuple(made), (*cards, *devices))

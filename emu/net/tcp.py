@@ -63,7 +63,8 @@ class Connection:
         self.window, self.shift, self.mss = 0, 0, MSS
         self.duplicates = 0
         self.recover: int | None = None  # what was sent when a loss was noticed
-        self.timer: Timer | None = None
+        self.timer: Timer | None = None  # looks at `deadline`, which moves on while all goes well
+        self.deadline: int | None = None
         self.tries = 0
         self.trip, self.variation, self.timeout = 0, 0, 1_000_000_000
         self.timed: tuple[int, int] | None = None  # a number to be acknowledged, and when it was sent
@@ -168,9 +169,6 @@ class Connection:
             self.edge = self.right_edge()
             window = min(self.edge - self.rcv >> (SHIFT if self.scaled else 0), 0xffff)
         self.owed = 0
-        if self.ack_timer:
-            self.clock.cancel(self.ack_timer)
-            self.ack_timer = None
         self.emit(Segment(self.ours, self.guests, seq, self.rcv if flags & ACK else 0, flags, window, data, mss, shift))
 
     def acknowledge(self) -> None:
@@ -198,7 +196,7 @@ class Connection:
         if end + fin > self.next:
             self.next = end + fin
             if self.timed is None: self.timed = self.next, self.clock.now()
-        if self.timer is None: self.arm()
+        if self.deadline is None: self.arm()
 
     def again(self) -> None:
         """Sends the first segment that was not acknowledged again."""
@@ -207,12 +205,17 @@ class Connection:
 
     def arm(self) -> None:
         """Starts the timer for sending again."""
-        self.clock.cancel(self.timer)
-        self.timer = self.clock.at(self.clock.now() + min(self.timeout << self.tries, LONGEST), self.late)
+        self.deadline = self.clock.now() + min(self.timeout << self.tries, LONGEST)
+        if self.timer is None: self.timer = self.clock.at(self.deadline, self.late)
 
     def late(self) -> None:
         """No answer in time."""
         self.timer = None
+        if self.deadline is None: return
+        if self.deadline > self.clock.now():
+            self.timer = self.clock.at(self.deadline, self.late)
+            return
+        self.deadline = None
         if self.state == WAITING: return self.close(False)
         if self.state == OPEN and self.full(): return self.arm()  # our segments wait in the wire: the guest has not seen them yet
         self.tries += 1
@@ -223,7 +226,8 @@ class Connection:
             self.duplicates, self.recover = 0, self.next
             self.again()
         elif self.outgoing: self.push(True)
-        if self.timer is None: self.arm()
+        else: return
+        self.arm()
 
     # --- receiving -------------------------------------------------------------------------------------------------------------------
 
@@ -264,8 +268,7 @@ class Connection:
     def established(self) -> None:
         """Both sides have agreed."""
         self.state, self.tries, self.timeout = OPEN, 0, SHORTEST
-        self.clock.cancel(self.timer)
-        self.timer = None
+        self.deadline = None
         if self.application: self.application.opened()
         self.push()
 
@@ -294,7 +297,7 @@ class Connection:
                 self.again()
         if not window:
             self.tries = min(self.tries, PATIENCE // 2)  # it is alive
-            if self.outgoing and self.timer is None: self.arm()  # to ask for a window
+            if self.outgoing and self.deadline is None: self.arm()  # to ask for a window
         self.push()
         if self.was_full and self.application and len(self.outgoing) <= LIMIT // 2:
             self.was_full = False
@@ -309,8 +312,7 @@ class Connection:
         del self.outgoing[:ack - self.una]
         self.una = ack
         self.duplicates = self.tries = 0
-        self.clock.cancel(self.timer)
-        self.timer = None
+        self.deadline = None
         if self.una < self.next:
             if self.recover is not None and ack < self.recover: self.again()  # a partial ACK: the next one is lost as well
             else: self.recover = None
@@ -360,8 +362,8 @@ class Connection:
         """Nothing came on top of it."""
         self.ack_timer = None
         if self.state == OPEN:
-            self.acknowledge()
-            self.tell()
+            if self.owed: self.acknowledge()
+            if self.told < len(self.incoming): self.tell()
 
     def tell(self) -> None:
         """Hands on what has come."""
@@ -373,4 +375,5 @@ class Connection:
         if self.state == OPEN and self.ended and self.end is not None and self.una > self.end:
             self.state = WAITING
             self.clock.cancel(self.timer)
-            self.timer = self.clock.at(self.clock.now() + LINGER, self.late)
+            self.deadline = self.clock.now() + LINGER
+            self.timer = self.clock.at(self.deadline, self.late)

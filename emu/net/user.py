@@ -1,8 +1,8 @@
 """The user network: NAT without privileges. The guest is in 10.0.2.0/24 with a gateway at .2 and a name server at .3, as users of SLIRP know it; it has .15 by DHCP.
 
 What the guest sends to addresses outside goes through ordinary sockets of the host's (nat.py): TCP, UDP, and pings where the host lets users ping. The gateway itself
-answers ARP, DHCP and pings, and has boot files by TFTP and HTTP; the name server hands queries on to the host's. The host's loopback addresses, and so the services of the host that
-listen on nothing else, are out of reach unless allow-loopback (then the gateway's ports are theirs) or guestfwd says otherwise.
+answers ARP, DHCP and pings, and has boot files by TFTP and HTTP; the name server hands queries on to the host's. The host's loopback addresses, and so the services of the host
+that listen on nothing else, are out of reach unless allow-loopback (then the gateway's ports are theirs) or guestfwd says otherwise.
 
 Bounded: CONNECTIONS TCP connections of at most 2 x 128 KB each, FLOWS flows of datagrams, 16 packets in fragments, 64 hardware addresses.
 Left out: IPv6, multicast, IGMP, time exceeded (traceroute), path MTU discovery by ICMP, other networks than 10.0.2.0/24.

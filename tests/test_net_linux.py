@@ -18,7 +18,8 @@ nc 10.0.2.2 {sink} </big
 wget -qO- http://10.0.2.2:{closed}/ || echo REFUSED
 mkdir /www; mv /big /www/big; httpd -p 80 -h /www
 echo SERVING
-while [ ! -e /www/done ]; do sleep 0.2; [ -n "$(netstat -tn | grep :80)" ] && touch /www/seen; [ -e /www/seen ] && [ -z "$(netstat -tn | grep -E ':80 .*ESTAB')" ] && touch /www/done; done
+until netstat -tn | grep -q ':80 .*ESTAB'; do sleep 0.1; done
+while netstat -tn | grep -q ':80 .*ESTAB'; do sleep 0.1; done
 echo "DROPPED $(cut -d: -f2 /proc/net/dev | awk 'NR > 2 {{ n += $3 + $4 + $11 + $12 }} END {{ print n }}')"
 """
 
@@ -36,8 +37,8 @@ def test_downloads_uploads_and_serves(tmp_path: Path) -> None:
                     served.append(urllib.request.urlopen(f'http://127.0.0.1:{port}/big', timeout=300).read())
                     break
                 except OSError: time.sleep(0.2)
-        log = net_host.run(tmp_path, SCRIPT.format(port=host, sink=sink, closed=free_port()), f'allow-loopback=on,hostfwd=tcp:127.0.0.1:{port}-:80,dump={tmp_path}/dump.pcap', fetch,
-                           512 if ALL else 256)
+        nic = f'allow-loopback=on,hostfwd=tcp:127.0.0.1:{port}-:80,dump={tmp_path}/dump.pcap'
+        log = net_host.run(tmp_path, SCRIPT.format(port=host, sink=sink, closed=free_port()), nic, fetch, 512 if ALL else 256)
     assert 'NET-READY 10.0.2.15' in log and '3 packets transmitted, 3 packets received' in log and '1 packets transmitted, 1 packets received' in log, log
     assert f'{md5(data)}  /big' in log and f'TOOK {len(data)}' in log and 'REFUSED' in log and '10.0.2.3' in log, log
     assert [md5(one) for one in taken] == [md5(data)] == [md5(one) for one in served] and 'DROPPED 0' in log, log

@@ -17,6 +17,7 @@ from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
 from emu.net import options as net
 from emu.options import ENGINES, LOGS, PLACES, POLICIES, TCACHE_MAX, TCACHE_MIN, VGAS, Drive, Options
+from emu.tcache import archive
 
 UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
 
@@ -47,6 +48,11 @@ def tcache_size(text: str) -> tuple[int, tuple[tuple[str, int], ...]]:
     if not TCACHE_MIN <= found <= TCACHE_MAX: raise argparse.ArgumentTypeError(f'{text}: from 64K to 1G can be had')
     if sum(value for _, value in rings) > found: raise argparse.ArgumentTypeError(f'{text}: nursery and survivors are more than the whole')
     return found, tuple(rings)
+
+
+def limit(text: str) -> int:
+    """A size, or off."""
+    return 0 if text == 'off' else size(text)
 
 
 def port(text: str) -> int:
@@ -185,6 +191,7 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('tcache-size', 'MB', dict(dest='tcache_size', type=tcache_size), 'for translations, 64K to 1G (default 64M); nursery=MB,survivors=MB: of that, for the youngest'),
     ('tcache-policy', 'P', dict(dest='tcache_policy', choices=POLICIES), f'{", ".join(POLICIES[:-1])} or {POLICIES[-1]} (the default)'),
     ('trace', 'FILE', dict(type=Path), 'records which translations are executed, for the simulator of policies (docs/cache.md); slow'),
+    ('archive', 'MB', dict(type=limit), f'bytes on disk for optimised translations, which the next run finds again, or off (default {archive.LIMIT >> 20}M)'),
     ('debugcon', 'PORT=FILE', dict(action='append', type=port_file), 'bytes written to the port are appended to the file; may be repeated'),
     ('debug-exit', 'PORT', dict(dest='debug_exit', type=port), 'a value v written to the port ends the run with exit code 2v+1'),
     ('engine', 'E', dict(choices=ENGINES), f'no engine above this one: {", ".join(ENGINES)} (the default: all)'),

@@ -26,16 +26,21 @@ from emu.jit.patch import Translator, is_general
 from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory
+from emu.tcache.archive import Archive
 from emu.tcache.cache import Blob, Key, TranslationCache
+from emu.tcache.image import Image
 from emu.tcache.index import Index
 from emu.tcache.memory import CodeMemory
+from emu.tcache.revival import Revival
 from emu.tcache.trace import Recorder
 
 HOT = 16  # executions of a block before it is translated
 WARM = 100_000  # executions of a translation before it is optimised
 SELDOM = 64  # a block executed less than WARM / SELDOM times is not worth a place in a region
+PATIENCE = 10  # times WARM, for what was not hot when this guest ran before
 NEVER = 1 << 30  # executions
 QUEUE = 16  # regions that may wait for the worker
+REVIVABLE = 16 << 20  # bytes of optimised translations that can be revived, if the cache is not smaller
 LIBC = ctypes.CDLL(None)
 
 
@@ -52,7 +57,8 @@ class Cpu:
     """One CPU over `memory`; `bus` answers its ports and devices' memory (emu/hw/bus.py); `engine` limits the levels that are used."""
 
     def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise',
-                 cache_size: int = 64 << 20, cache_policy: str = 'generational', cache_sizes: Mapping[str, int] | None = None):
+                 cache_size: int = 64 << 20, cache_policy: str = 'generational', cache_sizes: Mapping[str, int] | None = None,
+                 archive: Archive | None = None):
         self.memory, self.bus, self.model, self.engine = memory, bus, model, engine
         self.state = m = State(self)
         m.tick = 1
@@ -63,6 +69,7 @@ class Cpu:
         self.each_block: Callable[[], None] | None = None  # called before each block, which is interpreted then
         self.at_once = False  # optimise everything when it is first translated, in this process: for tests
         self.asked: set[Key] = set()  # regions that the worker has to do
+        self.put_off: set[Key] = set()  # that have to be hotter than others
         self.finished: deque[tuple[Job, tuple[bytes | None, float] | None]] = deque()  # what it is done with
         self.spent = {'devices': 0.0, 'decoding and patching': 0.0, 'llvm, in the worker': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
@@ -74,6 +81,7 @@ class Cpu:
         self.cache: TranslationCache | None = None
         self.worker: Workers | None = None
         self.recorder: Recorder | None = None
+        self.revival = Revival(min(REVIVABLE, cache_size // 4), archive)
         if engine in ('stencils', 'optimise'):
             self.start_translating(cache_size, cache_policy, cache_sizes or {})
         self.reset()
@@ -225,6 +233,7 @@ class Cpu:
         """Nobody waits for what is still being optimised."""
         if self.worker: self.worker.close()
         if self.recorder: self.recorder.close()
+        self.revival.close()
 
     def end_slice(self) -> None:
         """The engine returns after the instruction it is at."""
@@ -317,6 +326,7 @@ class Cpu:
         else:
             blob = self.translation(key, 4096 - (key[0] & 4095))
             if blob: blob.cost = time.perf_counter() - started
+            if blob and self.worker and blob.tier == 'stencils': blob = self.revive(blob) or blob
             if not self.take_in(blob):  # nothing to translate, or too much for the cache
                 self.index.enter(key, 0)
                 self.never[key[0] >> 6].append(key)
@@ -349,7 +359,12 @@ class Cpu:
         if not self.worker or is_general(m.mode): return self.count_from(blob, NEVER)
         full = len(self.asked) >= QUEUE
         self.count_from(blob, WARM if full else NEVER)
+        if blob.key not in self.asked and (found := self.revive(blob)) and self.take_in(found): return
         if full or blob.key in self.asked: return
+        if self.revival.known_guest() and blob.key not in self.put_off:
+            self.put_off.add(blob.key)
+            return self.count_from(blob, WARM * PATIENCE)
+        self.revival.missed()
         covered: list[Blob] = []
         chosen = region(m.eip, partial(self.neighbour, blob.key, covered))
         for other in covered: self.count_from(other, NEVER)
@@ -394,11 +409,19 @@ class Cpu:
             for other in what.covered: self.count_from(other, WARM)  # who still comes to them by other ways is counted anew
             obj, seconds = answer or (None, 0.0)
             self.spent['llvm, in the worker'] += seconds
-            if obj and self.guest_bytes(what.key, what.region) == what.code: self.take_in(self.optimised(obj, what.region, what.key, seconds))
+            if not obj or not (image := optimise.image(obj, what.region, what.key[2], what.code, seconds)): continue
+            self.revival.keep(image)
+            if self.guest_bytes(what.key, what.region) == what.code: self.take_in(self.placed(image, what.key))
 
-    def optimised(self, obj: bytes, chosen: Region, key: Key, seconds: float) -> Blob | None:
-        """The blob of a compiled region."""
-        return optimise.blob(obj, chosen, key, self.translator, self.next_counter(), seconds, 'RECORD' if self.recorder else 'USED')
+    def revive(self, blob: Blob) -> Blob | None:
+        """An optimised translation that was made before, of the same bytes, for one that begins with the same block."""
+        p, length = blob.ranges[0]
+        image = self.revival.find(blob.key[2], p, blob.key[1], length, ctypes.string_at)
+        return self.placed(image, blob.key) if image else None
+
+    def placed(self, image: Image, key: Key) -> Blob:
+        """The blob that an image is at a place with its bytes."""
+        return optimise.blob(image, key, self.translator, self.next_counter(), 'RECORD' if self.recorder else 'USED')
 
     def take_in(self, blob: Blob | None) -> bool:
         """Adds a translation to the cache; False: there is none, or no room for it."""
@@ -423,7 +446,7 @@ class Cpu:
             if not self.part(key, key[1]): return None
             chosen = region(key[1], partial(self.part, key))
             obj, seconds = optimise.compile_region(chosen, key[2])
-            if obj: return self.optimised(obj, chosen, key, seconds)
+            if obj and (image := optimise.image(obj, chosen, key[2], self.guest_bytes(key, chosen), seconds)): return self.placed(image, key)
         return self.translator.translate(key, room, self.next_counter() if self.counting else 0)
 
     def mark_code(self, p: int, n: int) -> None:
@@ -450,4 +473,4 @@ class Cpu:
         if not self.cache:
             return {}
         return {'lookups': m.counts[dispatch.LOOKUPS], 'hits': m.counts[dispatch.HITS], 'translated_instructions': m.translated,
-                'coverage': m.translated / max(self.retired(), 1), **self.cache.statistics()}
+                'coverage': m.translated / max(self.retired(), 1), **self.revival.statistics(), **self.cache.statistics()}

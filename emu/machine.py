@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Callable, Iterable, Sequence
 
-from emu import bios, boot, guests, stats
+from emu import bios, boot, cache, guests, stats
 from emu.bios import Bios, post
 from emu.boot import firmware
 from emu.boot.acpi import Hardware
@@ -26,7 +26,7 @@ from emu.hw.speaker import Recorder
 from emu.hw.uart import Uart
 from emu.isa.clock import PACE
 from emu.isa.flags import IF
-from emu.jit import build
+from emu.jit import build, optimise
 from emu.log import Log
 from emu.mem.memory import Memory
 from emu.net import Wire
@@ -34,6 +34,7 @@ from emu.net.connect import make_wire, plug_in
 from emu.options import Drive, Options
 from emu.server.control import Control
 from emu.server.loop import Loop, signals
+from emu.tcache.archive import Archive
 from emu.terminal import Line, open_serial
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
@@ -95,7 +96,7 @@ class Machine:
         self.began = time.perf_counter()
         self.memory = Memory(options.memory)
         self.entry = load(self.memory, options)
-        self.cpu = Cpu(self.memory, None, options.cpu, options.engine, options.tcache_size, options.tcache_policy, dict(options.tcache_rings))
+        self.cpu = Cpu(self.memory, None, options.cpu, options.engine, options.tcache_size, options.tcache_policy, dict(options.tcache_rings), archive(options))
         if options.trace: self.cpu.record(options.trace)
         self.cpu.state.tick = TICK if options.icount else 0
         self.cpu.state.epoch = time.monotonic_ns()  # moves on while guest time stands still
@@ -298,7 +299,7 @@ class Machine:
         return {'guest': {k: v for k, v in guest.items() if v is not None}, 'cache': self.cpu.statistics(),
                 'devices': {name: dict(drive.image.counts) for name, drive in self.drives.items() if drive.image}
                 | {f'net{n}': dict(wire.counts) for n, wire in enumerate(self.wires)},
-                'time': {**self.spent, **self.cpu.spent, 'interpreting': self.cpu.interpreting(), 'total': total}}
+                'time': {**self.spent, **self.cpu.spent, 'reviving and archiving': self.cpu.revival.spent, 'interpreting': self.cpu.interpreting(), 'total': total}}
 
     def writer(self, path: Any, mode: str) -> Any:
         """What writes a device's bytes to a file."""
@@ -327,6 +328,11 @@ def vga_bios(options: Options) -> bytes | None:
     """What the display adapter's ROM holds. Where there is no BIOS, nobody would run it."""
     if options.kernel or options.vga == 'none' or options.bios == OWN: return None
     return firmware.read_vga_bios(options.vgabios or str(guests.get('firmware')['vgabios-stdvga.bin']))
+
+
+def archive(options: Options) -> Archive | None:
+    """The translations of earlier runs."""
+    return Archive(cache.directory('archive'), optimise.version(), options.archive) if options.archive and options.engine == 'optimise' else None
 
 
 def run_machine(options: Options) -> int:

@@ -2,8 +2,11 @@
 
 The guest's registers live in SSA from the region's way in to its exits, loops included. Flags are not computed where they are set: it is noted which text would
 (`pending`), and that is lowered where somebody reads them, above all in the cold exits. Leaving is as for stencils: where an instruction misses, the state at its
-start goes to the interpreter. The compiled function becomes a blob; its links have stubs from the EXIT stencil.
+start goes to the interpreter. What is compiled knows its EIP only as a hole and other blocks by their distance: an image (emu/tcache/image.py), of which any place
+with the same bytes makes its blob; its links have stubs from the EXIT stencil.
 """
+import hashlib
+import struct
 import time
 from typing import Any, Callable
 
@@ -17,17 +20,20 @@ from emu.isa.texts import TEXTS
 from emu.jit import build
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
-from emu.jit.patch import Translator, branch_target, link_rel, read_object
+from emu.jit.patch import FORMATS, Translator, branch_target, link_rel, read_object
 from emu.jit.regions import Part, Region
 from emu.jit.stencils import FLAT, OPTIMISE, REDO, TAIL, Unsuitable, x87
 from emu.tcache.cache import Blob, Key, Link
+from emu.tcache.image import ANYWHERE, LINK, Image
 from emu.tcache.policies import OPTIMISED
 
 FLAG_WORDS = ('result', 'carries')
 SET_ALL = (flags.flags_arithmetic, flags.flags_logic, flags.flags_result)  # texts that set both words,
 SET_SOME = (flags.flags_keep_carry, flags.set_carry, flags.set_carry_overflow)  # and that depend on what was there
 CHAIN = 4  # of those in a row, at most
+CODE32 = 1  # of the mode key: CS.D
 PASSES = ('sroa', 'instruction_combine', 'simplify_cfg', 'new_gvn', 'aggressive_dce', 'sinking', 'simplify_cfg')
+HOLE = '@eip = external dso_local global i8, !absolute_symbol !0\n'  # the region's first EIP
 CONSTANT = '!2 = !{}\n'  # marks loads of what no translation changes: the TLB
 
 Pending = tuple[tuple[Callable[..., Any], list[Value], str], ...]  # a text that sets flags, its arguments, the instruction's text
@@ -43,6 +49,7 @@ class Optimised(Lower):
     def __init__(self, region: Region, mode: int):
         super().__init__(Program(), {}, FLAT | {('user', 0): mode >> 2 & 1})
         self.region, self.longest, self.sources = region, region.longest(), region.sources()
+        self.first = next(iter(region.parts))
         self.registers = [Slot(f'%r.{r}') for r in REGISTERS]
         self.flag_slots = {name: Slot(f'%f.{name}') for name in FLAG_WORDS}
         self.left = Slot('%left')
@@ -57,7 +64,7 @@ class Optimised(Lower):
         self.cold: list[tuple[str, list[str], Pending, str, int, int, int]] = []  # what cold_exit is told
         for part in region.parts.values(): self.part(part)
         for exit_ in self.cold: self.cold_exit(*exit_)
-        self.ir = (HEAD + x87(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in self.exits.values())
+        self.ir = (HEAD + HOLE + x87(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in self.exits.values())
                    + f'define preserve_nonecc void @region({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n'
                    + '\n'.join(self.slots + self.way_in() + self.lines) + '\n}\n' + TAIL + CONSTANT)
 
@@ -122,7 +129,7 @@ class Optimised(Lower):
         words = dict(zip(FLAG_WORDS, values[8:]))
         words = self.replay({name: Word(v) for name, v in words.items()})
         Lower.write_state(self, 'reason', 0, REDO + rest)
-        self.call_out('LEAVE', values[:8], words, self.emit(f'add i64 {left}, {back}'), eip)
+        self.call_out('LEAVE', values[:8], words, self.emit(f'add i64 {left}, {back}'), self.place(eip))
 
     def call_out(self, where: str, values: list[str], words: dict[str, Value], budget: str, t0: Value) -> None:
         """The flag words to State, the registers to the next piece of code: a link, or where a field of State leads."""
@@ -135,7 +142,7 @@ class Optimised(Lower):
     def go_on(self, eip: int) -> None:
         """To another part of the region, or out."""
         if eip not in self.region.parts:
-            return self.go_out(self.exits.setdefault(eip, f'to.{eip}'), Word('poison'))
+            return self.go_out(self.exits.setdefault(eip, f'to.{eip - self.first}'), Word('poison'))
         if self.sources[eip] == 1: self.incoming[eip] = self.pending
         else:
             for name, v in self.words().items(): self.store(v, self.flag_slots[name], 64)
@@ -203,11 +210,15 @@ class Optimised(Lower):
     def read_record(self, i: Record, name: str) -> Value:
         return self.fields[name]
 
+    def place(self, eip: int) -> Value:
+        """An EIP, by its distance from the first."""
+        return self.emit(f'and i64 ptrtoint (ptr getelementptr (i8, ptr @eip, i64 {eip - self.first}) to i64), 4294967295')
+
     def read_state(self, name: str, index: Value) -> Value:
         if name == 'reg':
             if not known(index): raise Unsuitable('a register number is open')
             return 0 if index == 8 else self.load(self.registers[index], 64)
-        if name == 'eip': return self.next_eip
+        if name == 'eip': return self.place(self.next_eip)
         if name in FLAG_WORDS: return self.words()[name] if self.replayed is None else self.replayed[name]
         if name.startswith('tlb_'): return self.load(self.state_place(name, index), FIELDS[name].bits, ', !invariant.load !2')
         return super().read_state(name, index)
@@ -254,6 +265,11 @@ def compile_function(ir: str) -> bytes:
     return target.emit_object(module)
 
 
+def version() -> str:
+    """Names everything that an image depends on besides the guest."""
+    return hashlib.sha256(''.join(map(build.version, ('stencils', 'optimise', 'regions', 'patch'))).encode()).hexdigest()[:20]
+
+
 def ready() -> None:
     """Called first in a worker, so that it has imported everything."""
     build.machine(False, 'small')
@@ -269,30 +285,45 @@ def compile_region(region: Region, mode: int) -> tuple[bytes | None, float]:
     return obj, time.process_time() - started
 
 
-def blob(obj: bytes, region: Region, key: Key, translator: Translator, counter: int, seconds: float, entrance: str = 'USED') -> Blob | None:
-    """The compiled region as a blob for the cache, which took LLVM so long. It begins with a stencil that counts."""
-    p, eip, mode = key
+def image(obj: bytes, region: Region, mode: int, code: list[bytes], seconds: float) -> Image | None:
+    """A compiled region as an image: what can be kept; `code`: the guest's bytes of each part. None: it is not of that kind."""
     try:
         functions = read_object(obj)
     except AssertionError:
         return None
     if list(functions) != ['region']: return None  # it calls something that would not come along
     text, relocations = functions['region']
+    open_ = []
+    for at, kind, symbol, addend in relocations:
+        if symbol == 'eip' and kind in FORMATS: open_.append((at, kind, addend))
+        elif symbol.startswith('to.') and kind in (2, 4): open_.append((at, LINK, int(symbol.removeprefix('to.'))))
+        else: return None
+    first = next(iter(region.parts))
+    wraps = any(FORMS[part.last.form].ends == 'rel' and FORMS[part.last.form].fields['w'] == 16 for part in region.parts.values())
+    return Image(mode, first if wraps or not mode & CODE32 else ANYWHERE, seconds, tuple(part.eip - first for part in region.parts.values()), tuple(code),
+                 sum(len(part.block) for part in region.parts.values()), text, tuple(open_))
+
+
+def blob(found: Image, key: Key, translator: Translator, counter: int, entrance: str = 'USED') -> Blob:
+    """The translation that an image is at a place with its bytes. It begins with a stencil that counts."""
+    p, eip, mode = key
     begin = translator.entrance(entrance, counter)
-    code = bytearray(begin.code + text)
+    code = bytearray(begin.code + found.code)
     for at, _ in begin.jumps:
         link_rel(code, at, len(code))
         code += translator.exit(eip, OPTIMISE)
     stubs: dict[int, int] = {}
     links = []
-    for at, kind, symbol, _ in relocations:
-        if kind not in (2, 4): return None
+    for at, kind, distance in found.open:
         at += len(begin.code)
-        target = int(symbol.removeprefix('to.'))
+        if kind != LINK:
+            struct.pack_into(FORMATS[kind], code, at, signed_number(eip + distance, 32))
+            continue
+        target = (eip + distance) & 0xffffffff
         if target not in stubs:
             stubs[target] = len(code)
             code += translator.exit(target)
         link_rel(code, at, stubs[target])
-        if (target ^ eip) & 0xfffff000 == 0: links.append(Link(at, stubs[target], (p + target - eip, target, mode)))
-    ranges = [(p + part.eip - eip, part.length) for part in region.parts.values()]
-    return Blob(key, bytes(code), sum(len(part.block) for part in region.parts.values()), ranges, OPTIMISED, links, counter, seconds)
+        if 0 <= (p & 4095) + distance < 4096: links.append(Link(at, stubs[target], (p + distance, target, mode)))
+    ranges = [(p + distance, len(part)) for distance, part in zip(found.distances, found.parts)]
+    return Blob(key, bytes(code), found.instructions, ranges, OPTIMISED, links, counter, found.seconds)

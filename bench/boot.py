@@ -45,7 +45,7 @@ class Boot:
     @contextmanager
     def started(self, system: str, told: list[str]) -> Iterator[Watched]:
         """A machine that boots, for the length of a `with`."""
-        program = [*EMU, 'run', '-serial', 'stdio', '-engine', self.engine] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2']
+        program = [*EMU, 'run', '-serial', 'stdio', '-engine', self.engine, '-archive', 'off'] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2']
         with tempfile.TemporaryDirectory() as folder:
             if system == 'emu': shutil.copytree(self.cache, folder, dirs_exist_ok=True)
             with Watched([*program, *self.common, *told], {'EMU_CACHE': folder}) as machine: yield machine

@@ -103,7 +103,7 @@ def once(command: list[str], names: list[str], timeout: float) -> Times:
 def commands(folder: Path, guest: Path) -> dict[tuple[str, str], list[str]]:
     """How each system is started for each of the three runs; what is on the disks is of no interest."""
     bios = guests.get('firmware')
-    emu, told = [*EMU, 'run', '-serial', 'stdio'], ['-m', '256', '-display', 'none', '-no-reboot', '-snapshot']
+    emu, told = [*EMU, 'run', '-serial', 'stdio', '-archive', 'off'], ['-m', '256', '-display', 'none', '-no-reboot', '-snapshot']
     made: dict[tuple[str, str], list[str]] = {}
     for mode in ('DMA', 'PIO'):
         append = 'console=ttyS0 quiet modules=1 end=poweroff run=/dd.sh' + ' libata.dma=0' * (mode == 'PIO')

@@ -29,7 +29,7 @@ def boot(policy: str, megabytes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         stats = Path(folder) / 'stats.json'
         started = time.monotonic()
-        subprocess.run([sys.executable, '-m', 'emu', 'run', '-m', '256', '-nographic', '-no-reboot', '-serial', 'null', '-kernel', str(linux['vmlinuz-686']),
+        subprocess.run([sys.executable, '-m', 'emu', 'run', '-archive', 'off', '-m', '256', '-nographic', '-no-reboot', '-serial', 'null', '-kernel', str(linux['vmlinuz-686']),
                         '-initrd', str(linux['initramfs-686-tiny.gz']), '-append', 'console=ttyS0 end=poweroff', '-tcache-size', f'{megabytes}M',
                         '-tcache-policy', policy, '-stats', str(stats)], check=True, stdin=subprocess.DEVNULL)
         seconds = time.monotonic() - started

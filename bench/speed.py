@@ -73,7 +73,7 @@ def systems(image: Path, native: Path, engines: list[str], qemu: bool) -> list[S
         return [*program, '-m', '64', '-kernel', str(image), '-append', words, '-serial', 'stdio', '-display', 'none', '-no-reboot']
 
     def emu(engine: str) -> Callable[[str, Path], list[str]]:
-        return lambda words, stats: [*command([*EMU, 'run'], words), '-debug-exit', hex(DEBUG_EXIT), '-engine', engine, '-stats', str(stats)]
+        return lambda words, stats: [*command([*EMU, 'run', '-archive', 'off'], words), '-debug-exit', hex(DEBUG_EXIT), '-engine', engine, '-stats', str(stats)]
     found = [System('emu' if engine == 'optimise' else f'emu {engine}', emu(engine)) for engine in engines]
     device = f'isa-debug-exit,iobase={DEBUG_EXIT:#x},iosize=4'
     if qemu: found.append(System('QEMU', lambda words, stats: [*command(['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2'], words), '-device', device]))

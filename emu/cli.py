@@ -222,8 +222,9 @@ def parser() -> Parser:
     control.add_argument('command', help="a command's name; `help` lists them")
     control.add_argument('arguments', nargs='*', metavar='VALUE')
     control.add_argument('-j', '--json', action='store_true', help='print JSON')
-    kept = command(commands, 'cache', do_cache, 'show what is kept on disk; `emu cache clear` empties it')
-    kept.add_argument('action', nargs='?', choices=('show', 'clear'), default='show')
+    kept = command(commands, 'cache', do_cache, 'what is kept on disk: info (if nothing is said), clear; of the archive of translations: verify, prune')
+    kept.add_argument('action', nargs='?', choices=('info', 'prune', 'clear', 'verify'), default='info',
+                      help='info: what there is; clear: removes all of it; verify: drops damaged translations; prune: also those of other versions of emu')
     return top
 
 
@@ -295,15 +296,29 @@ def do_ctl(arguments: argparse.Namespace) -> int:
 
 
 def do_cache(arguments: argparse.Namespace) -> int:
-    """emu cache: how much each entry takes; clear removes them."""
-    directory = cache.directory()
+    """emu cache: how much each entry takes, and what the archive holds; clear removes everything."""
+    directory, folder = cache.directory(), cache.directory('archive')
+    if arguments.action in ('prune', 'verify'):
+        good, bad = archive.verify(folder)
+        if arguments.action == 'prune': archive.prune(folder, translator())
+        print(f'{good} translations are whole, {bad} were damaged and are dropped')
     entries = sorted(directory.iterdir()) if directory.is_dir() else []
     for entry in entries:
         files = [entry] if entry.is_file() else [path for path in entry.rglob('*') if path.is_file() and not path.is_symlink()]
         print(f'{sum(path.stat().st_size for path in files) / 1e6:10.1f} MB  {entry}')
         if arguments.action == 'clear': remove(entry)
+        elif entry == folder:
+            for version, segments, images, taken in archive.overview(folder):
+                of = 'this version' if version == translator() else f'version {version}'
+                print(f'{taken / 1e6:10.1f} MB    {images} translations by {of} of emu, in {segments} segments')
     if not entries: print(f'{directory} is empty')
     return 0
+
+
+def translator() -> str:
+    """The version of the translator, as the archive knows it."""
+    from emu.jit import optimise
+    return optimise.version()
 
 
 def remove(entry: Path) -> None:

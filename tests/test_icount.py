@@ -164,7 +164,7 @@ def run(folder: Path, engine: str, ticks: int) -> tuple[bytes, dict[str, Any], d
     """Serial output, the guest's statistics, the cache's."""
     serial, stats = folder / 'serial', folder / 'stats'
     serial.unlink(missing_ok=True)
-    options = Options(kernel=kernel(folder, ticks), memory=16 << 20, serial=(f'file:{serial}',), stats=str(stats), icount=True, debug_exit=0x501, engine=engine)
+    options = Options(kernel=kernel(folder, ticks), memory=16 << 20, serial=(f'file:{serial}',), stats=str(stats), icount=True, debug_exit=0x501, engine=engine, archive=0)
     assert run_machine(options) == ENDED
     read = json.loads(stats.read_text())
     return serial.read_bytes(), read['guest'], read['cache']

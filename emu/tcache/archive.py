@@ -26,10 +26,10 @@ CHECKED = 12  # bytes that the checksum is of
 LARGEST = 1 << 20  # an image, packed
 SHARE = 16  # a segment takes no more than this part of the limit; so no more is lost when the oldest goes
 MANY = 8  # segments much smaller than that are put together
-TRIES, PAUSE = 5, 0.002  # of getting the lock, and seconds between
+PATIENCE, PAUSE = 2.0, 0.002  # seconds: waiting for the lock where no guest waits, between two tries
 OFTEN = 0.5  # seconds: the least between two times of writing
 WAITING = 256  # entries that may wait for the lock
-SUFFIX, HALF = '.seg', '.tmp'
+SUFFIX = '.seg'
 
 
 class Place(NamedTuple):
@@ -167,13 +167,13 @@ class Archive:
         self.waiting.append(data)
         if time.monotonic() - self.flushed > OFTEN: self.flush()
 
-    def flush(self, tries: int = 1) -> None:
+    def flush(self, patience: float = 0) -> None:
         """Writes what waits."""
         if not self.waiting or self.silent: return
         self.flushed = time.monotonic()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with locked(self.folder, tries) as held:
+            with locked(self.folder, patience) as held:
                 if not held:
                     del self.waiting[:-WAITING]
                     return
@@ -189,7 +189,7 @@ class Archive:
         make_room(self.folder, self.limit - len(data), self.own.path if self.own else None)
         if self.own and (not self.own.path.exists() or os.fstat(self.own.fd).st_size + len(data) > self.limit // SHARE): self.close_own()
         if not self.own:
-            path = self.folder / f'{self.version}.{time.time_ns():x}.{os.getpid()}{SUFFIX}'
+            path = new_segment(self.folder, self.version)
             self.own = self.segments[path.name] = Segment(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600), self.version, used=True)
             fcntl.flock(self.own.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         size = os.fstat(self.own.fd).st_size
@@ -208,10 +208,10 @@ class Archive:
 
     def close(self) -> None:
         """The run is over: what waits is written, small segments are put together."""
-        self.flush(TRIES)
+        self.flush(PATIENCE)
         if self.own: self.close_own()
         if self.written and not self.silent:
-            with suppress(OSError), locked(self.folder, TRIES) as held:
+            with suppress(OSError), locked(self.folder, PATIENCE) as held:
                 if held: gather(self.folder, self.limit)
         for segment in self.segments.values(): os.close(segment.fd)
         self.segments.clear()
@@ -229,24 +229,31 @@ def files(folder: Path) -> list[tuple[Path, float, int]]:
     return sorted(found, key=lambda each: (each[1], each[0]))
 
 
+def new_segment(folder: Path, version: str) -> Path:
+    """A name that no segment has."""
+    return folder / f'{version}.{time.time_ns():x}.{os.getpid()}{SUFFIX}'
+
+
 def version_of(path: Path) -> str:
     """The version of the translator that wrote a segment."""
     return path.name.partition('.')[0]
 
 
 @contextmanager
-def locked(folder: Path, tries: int) -> Iterator[bool]:
-    """The right to change what the folder holds; False where others have it for long."""
+def locked(folder: Path, patience: float) -> Iterator[bool]:
+    """The right to change what the folder holds; False where others have it for so many seconds."""
     fd = os.open(folder / 'lock', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        held = False
-        for n in range(tries):
+        held, deadline = False, time.monotonic() + patience
+        while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 held = True
-                break
             except BlockingIOError:
-                if n + 1 < tries: time.sleep(PAUSE * 4 ** n)
+                if time.monotonic() < deadline:
+                    time.sleep(PAUSE)
+                    continue
+            break
         yield held
     finally:
         os.close(fd)
@@ -256,8 +263,8 @@ def make_room(folder: Path, limit: int, last: Path | None = None) -> None:
     """Removes the files used least recently until `limit` bytes are not exceeded, `last` after all others; we have the lock."""
     found = files(folder)
     total = sum(size for _, _, size in found)
-    for path, _, size in sorted(found, key=lambda each: (each[0].suffix != HALF, each[0] == last)):  # HALF: left by one that died
-        if total <= limit and path.suffix != HALF: break
+    for path, _, size in sorted(found, key=lambda each: each[0] == last):
+        if total <= limit: break
         path.unlink(missing_ok=True)
         total -= size
 
@@ -280,43 +287,33 @@ def gather(folder: Path, limit: int) -> None:
     small: dict[str, list[tuple[Path, float, int]]] = {}
     for each in files(folder):
         if each[0].suffix == SUFFIX and each[2] < limit // SHARE // 2 and not live(each[0]): small.setdefault(version_of(each[0]), []).append(each)
-    for version, segments in small.items():
+    for segments in small.values():
         if len(segments) <= MANY: continue
         taken: list[Path] = []
         total = 0
         for path, _, size in segments:
             if total + size <= limit // SHARE: taken, total = [*taken, path], total + size
-        make_room(folder, limit - total)
-        rewrite([path for path in taken if path.exists()], folder / f'{version}.{time.time_ns():x}.{os.getpid()}{SUFFIX}', version)
+        rewrite(taken)
 
 
-def rewrite(paths: list[Path], new: Path, version: str) -> tuple[int, int]:
-    """Copies the good entries of segments to a new one, each once, and removes them: (good, bad). We have the lock."""
+def rewrite(paths: list[Path]) -> None:
+    """Makes one segment of the good entries of some of a version, each once; we have the lock. One that dies meanwhile loses them, but never takes more room."""
     good: dict[Guest, bytes] = {}
-    bad, used = 0, 0.0
-    for path in paths:
-        entries, damaged = contents(path, version)
-        good.update(entries)
-        bad, used = bad + damaged, max(used, path.stat().st_mtime)
-    if good:
-        half = new.with_suffix(HALF)
-        fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            write(fd, b''.join(good.values()))
-            os.utime(fd, (used, used))
-        except OSError:
-            half.unlink()
-            raise
-        finally:
-            os.close(fd)
-        os.replace(half, new)
-    for path in paths: path.unlink(missing_ok=True)
-    return len(good), bad
+    used = max(path.stat().st_mtime for path in paths)
+    for path in paths: good.update(contents(path)[0])
+    for path in paths: path.unlink()
+    if not good: return
+    fd = os.open(new_segment(paths[0].parent, version_of(paths[0])), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write(fd, b''.join(good.values()))
+        os.utime(fd, (used, used))
+    finally:
+        os.close(fd)
 
 
-def contents(path: Path, version: str) -> tuple[dict[Guest, bytes], int]:
+def contents(path: Path) -> tuple[dict[Guest, bytes], int]:
     """The good entries of a segment by what they are made of, as they are in the file, and how many are damaged."""
-    segment = Segment(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), version)
+    segment = Segment(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), version_of(path))
     try:
         good: dict[Guest, bytes] = {}
         bad = 0
@@ -333,3 +330,41 @@ def write(fd: int, data: bytes) -> None:
     """All of it."""
     rest = memoryview(data)
     while rest: rest = rest[os.write(fd, rest):]
+
+
+# --- `emu cache` -------------------------------------------------------------------------------------------------------------------------
+
+def overview(folder: Path) -> list[tuple[str, int, int, int]]:
+    """(version, segments, entries, bytes) of each version of the translator that has any."""
+    rows: dict[str, tuple[int, int, int]] = {}
+    for path, _, size in files(folder):
+        if path.suffix != SUFFIX: continue
+        segments, entries, taken = rows.get(version_of(path), (0, 0, 0))
+        segment = Segment(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), version_of(path))
+        rows[version_of(path)] = segments + 1, entries + sum(1 for _ in segment.entries()), taken + size
+        os.close(segment.fd)
+    return [(version, *row) for version, row in rows.items()]
+
+
+def verify(folder: Path) -> tuple[int, int]:
+    """Reads every entry and drops those that are damaged, but for files that are being written to: (good, bad)."""
+    good = bad = 0
+    if not folder.is_dir(): return 0, 0
+    with locked(folder, PATIENCE) as held:
+        for path, _, _ in files(folder):
+            if path.suffix != SUFFIX: continue
+            entries, damaged = contents(path)
+            good, bad = good + len(entries), bad + damaged
+            if damaged and held and not live(path): rewrite([path])
+    return good, bad
+
+
+def prune(folder: Path, version: str, limit: int = LIMIT) -> None:
+    """Removes what no run of this version finds and the oldest beyond the limit, and puts small segments together."""
+    if not folder.is_dir(): return
+    with locked(folder, PATIENCE) as held:
+        if not held: return
+        for path, _, _ in files(folder):
+            if path.suffix != SUFFIX or version_of(path) != version and not live(path): path.unlink(missing_ok=True)
+        make_room(folder, limit)
+        gather(folder, limit)

@@ -62,7 +62,7 @@ class Revival:
 
     def known_guest(self) -> bool:
         """Whether the archive has most of what was wanted lately: this code ran before, and what it has not was not hot then."""
-        return self.hits > 0 and sum(self.recent) * 2 > RECENT
+        return self.hits > 0 and sum(self.recent) * 2 > len(self.recent)
 
     def largest(self, key: int, suits: Callable[[Image], bool]) -> Image | None:
         """The largest image with this key that suits."""

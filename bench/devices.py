@@ -69,10 +69,10 @@ RATES = (
 
 def tests(pio: bool, cd: float) -> list[Test]:
     """PIO moves less, it takes long enough."""
-    part = 8 if pio else 1
-    return [Test('disk read', f'if=/dev/sda of=/dev/null bs=64k count={1600 // part}', 100 / part),
-            Test('disk read, O_DIRECT', f'if=/dev/sda of=/dev/null bs=64k count={800 // part} skip=2000 iflag=direct', 50 / part),
-            Test('disk write', f'if=/dev/zero of=/dev/sda bs=64k count={640 // part} seek=3000 conv=fsync', 40 / part),
+    part = 16 if pio else 1
+    return [Test('disk read', f'if=/dev/sda of=/dev/null bs=64k count={4096 // part}', 256 / part),
+            Test('disk read, O_DIRECT', f'if=/dev/sda of=/dev/null bs=64k count={3200 // part} iflag=direct', 200 / part),
+            Test('disk write', f'if=/dev/zero of=/dev/sda bs=64k count={2048 // part} seek=2000 conv=fsync', 128 / part),
             Test('CD read', 'if=/dev/sr0 of=/dev/null bs=64k', cd)]
 
 

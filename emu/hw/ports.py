@@ -7,7 +7,7 @@ from typing import Callable
 
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
-from emu.hw.pit import Channel
+from emu.hw.pit import HZ, SECOND, Channel
 
 REFRESH = 15_085  # ns between the DRAM refresh cycles that toggle bit 4 of port 61h
 
@@ -35,7 +35,8 @@ class PortB:
 
     def read(self, port: int, w: int) -> int:
         """The four bits, the refresh toggle and OUT2."""
-        return self.value | (self.clock.now() // REFRESH & 1) << 4 | self.channel.level() << 5
+        now = self.clock.now()
+        return self.value | (now // REFRESH & 1) << 4 | self.channel.level_at(now * HZ // SECOND) << 5
 
     def write(self, port: int, w: int, v: int) -> None:
         """The four bits."""

@@ -81,13 +81,15 @@ class Recorder:
         self.file.setparams((1, 2, RATE, 0, 'NONE', 'not compressed'))
         self.path = path
         self.changes: list[tuple[int, Wave]] = [(0, Wave(False))]  # what is heard since and, maybe, what will be
+        self.told = 0  # the clock of the last change
         self.begun, self.origin = False, 0  # the clock of sample 0
         self.done = 0  # samples written
         self.rest = 0  # clocks high in the sample that is not complete yet
 
     def on_change(self, tick: int, sound: Wave) -> None:
-        """Writes all up to this change."""
-        self.record(tick)
+        """Writes all up to the change before, since this one may be announced, and never come about."""
+        self.record(min(tick, self.told))
+        self.told = tick
         self.changes = [(at, each) for at, each in self.changes if at < tick] + [(tick, sound)]
 
     def record(self, until: int) -> None:

@@ -1,4 +1,5 @@
 """The VGA's registers as plain values, and what several parts of the adapter read off them (IBM VGA Technical Reference; bit numbers as there)."""
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ class Registers:
 
     def lines(self) -> int:
         """Scan lines shown, before CRTC mode control's bit 2 doubles them."""
-        return (self.crtc[0x12] | self.crtc[7] << 7 & 0x100 | self.crtc[7] << 3 & 0x200) + 1
+        return shown_lines(self.crtc)
 
     def line_compare(self) -> int:
         """The last scan line before the split."""
@@ -73,12 +74,23 @@ class Registers:
 
     def timing(self) -> Timing:
         """As programmed; 70 Hz with a retrace where that would be no picture, so that no guest waits forever."""
-        c = self.crtc
-        double = c[0x17] >> 2 & 1
-        dots = 8 if self.sequencer[1] & 1 else 9
-        clock = CLOCKS[self.misc >> 2 & 1] >> (self.sequencer[1] >> 3 & 1)
-        lines = (c[6] | c[7] << 8 & 0x100 | c[7] << 4 & 0x200) + 2
-        retrace = c[0x10] | c[7] << 6 & 0x100 | c[7] << 2 & 0x200
-        length = (c[0x11] - retrace - 1 & 15) + 1
-        if c[0] < 20 or lines < 100 or not self.lines() <= retrace <= lines - length: return Timing(CLOCKS[0], 800, 449, 640, 400, 412, 414)
-        return Timing(clock, (c[0] + 5) * dots, lines << double, self.columns() * dots, self.lines() << double, retrace << double, retrace + length << double)
+        return timing(bytes(self.crtc), self.sequencer[1], self.misc)
+
+
+@lru_cache(64)
+def timing(c: bytes, clocking: int, misc: int) -> Timing:
+    """Of these CRTC registers, clocking mode (sequencer 1) and miscellaneous output: drivers poll the retrace."""
+    double = c[0x17] >> 2 & 1
+    dots = 8 if clocking & 1 else 9
+    clock = CLOCKS[misc >> 2 & 1] >> (clocking >> 3 & 1)
+    lines = (c[6] | c[7] << 8 & 0x100 | c[7] << 4 & 0x200) + 2
+    shown = shown_lines(c)
+    retrace = c[0x10] | c[7] << 6 & 0x100 | c[7] << 2 & 0x200
+    length = (c[0x11] - retrace - 1 & 15) + 1
+    if c[0] < 20 or lines < 100 or not shown <= retrace <= lines - length: return Timing(CLOCKS[0], 800, 449, 640, 400, 412, 414)
+    return Timing(clock, (c[0] + 5) * dots, lines << double, (c[1] + 1) * dots, shown << double, retrace << double, retrace + length << double)
+
+
+def shown_lines(c: bytes | bytearray) -> int:
+    """Scan lines shown, before CRTC mode control's bit 2 doubles them."""
+    return (c[0x12] | c[7] << 7 & 0x100 | c[7] << 3 & 0x200) + 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
-from emu.isa import interrupts, models, x87
+from emu.isa import interrupts, models, x87_control
 from emu.isa.clock import guest_time, retired
 from emu.isa.flags import IF, RF, TF
 from emu.isa.reset import reset
@@ -227,7 +227,7 @@ class Cpu:
         """RESET; then FNINIT, which a PC's BIOS does at once and SeaBIOS, made for virtual machines, leaves out."""
         models.apply(self.state, self.model)
         reset(self.state)
-        x87.reset(self.state)
+        x87_control.reset(self.state)
 
     def close(self) -> None:
         """Nobody waits for what is still being optimised."""

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.random import Generator
 
 from emu.decoder.decode import Instruction, decode_bytes
-from emu.decoder.table import FORMS, OPCODES, PLAIN, Form
-from emu.isa.operands import MEM, REG
-from tests.floats import fpu_image, number
+from emu.decoder.table import FORMS, OPCODES, PAGES, PLAIN, Form
+from emu.isa.operands import MEM, MM, REG, XMM
+from tests.floats import fpu_image, mxcsr, number, simd
 from tests.oracle.host import BASE16, CODE, CODE16, CODE32, DATA16, DATA32, SELECTORS, WINDOW, blank, set_code
 
 NUMBER = {form.name: n for n, form in enumerate(FORMS)}
 EDGES = [0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff]
 PREFIXES = b'\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3'
-NOT_ALIKE = set('TOO_LONG SYSENTER SYSEXIT RDTSC RDPMC CPUID SGDT SIDT SLDT STR SMSW INT1 FXSAVE FXRSTOR'.split())  # the host forbids, emulates or lacks them
+NOT_ALIKE = set('TOO_LONG SYSENTER SYSEXIT RDTSC RDPMC CPUID SGDT SIDT SLDT STR SMSW INT1'.split())  # the host forbids, emulates or lacks them
 #   (INT1: a hypervisor in between pushes the instruction's own address)
 STRINGS = 'MOVS CMPS SCAS LODS STOS INS OUTS'.split()
 SELECTING = 'MOV_TO_SEG LAR LSL VERR VERW ARPL'.split()  # the source is a selector
@@ -33,7 +33,7 @@ POINTERS = WINDOW + 480  # where FNSTENV puts the x87 pointers, for they do not 
 
 def rms(opcode: bytes) -> list[int]:
     """The ModRM bytes (or immediates) tried: each group's members with several kinds of addresses; every register form of x87."""
-    if OPCODES[opcode[-1] + (len(opcode) - 1 << 8)] & 7 == PLAIN: return list(range(8))
+    if all(OPCODES[opcode[-1] + page] & 7 == PLAIN for page in ([0] if len(opcode) == 1 else PAGES.values())): return list(range(8))
     kinds = [0x00, 0x04, 0x05, 0x06, 0x42, 0x84, 0xc1, 0xc4, 0xc7]
     if 0xd8 <= opcode[0] <= 0xdf: kinds = [0x00, 0x05, 0x44, *range(0xc0, 0xc8)]
     return [kind | reg << 3 for reg in range(8) for kind in kinds]
@@ -44,6 +44,7 @@ def alike(form: Form, prefix: bytes, opcode: bytes) -> bool:
     if (opcode[0], form.text) in ((0xd9, 'FSTP'), (0xdb, 'FNOP')): return False  # a variant without underflow; three that leave the pointers
     if form.text == 'LOOPCC' and prefix in (b'\xf2', b'\xf3'): return False
     if form.text == 'UD': return opcode == b'\x0f\x0b' or prefix == b'\xf0' and opcode not in (b'\x0f\x20', b'\x0f\x22')
+    if 'needs' in form.fields: return True
     return form.text not in NOT_ALIKE and not (opcode[0] == 0x0f and prefix in (b'\xf2', b'\xf3')) and form.name != 'BSWAP_16_R'
 
 
@@ -54,7 +55,7 @@ def encodings(everything: bool = False) -> dict[str, list[tuple[int, bytes]]]:
     found: dict[str, list[tuple[int, bytes]]] = {form.name: [] for form in FORMS}
     for opcode in [bytes([n]) for n in range(256) if n != 0x0f and n not in PREFIXES] + [bytes([0x0f, n]) for n in range(256)]:
         for n, rm in enumerate(rms(opcode)):
-            for prefix in (b'', b'\x66', b'\x67', b'\xf3', b'\xf2', b'\xf0')[:3 if n % 4 else 6]:
+            for prefix in (b'', b'\x66', b'\x67', b'\xf3', b'\xf2', b'\xf0')[:3 if n % 4 and opcode[0] != 0x0f else 6]:
                 for code32 in (1, 0) if n % 2 else (1,):
                     i = decode_bytes(data := prefix + opcode + bytes([rm]) + rng.bytes(12), code32)
                     if i is not None and (everything or alike(i.form, prefix, opcode)): found[i.form.name].append((code32, data[:i.len]))
@@ -150,7 +151,7 @@ def draft(rng: Generator, form: Form, code32: int, code: bytes) -> Draft:
     """Random registers and memory, segments of the mode, stack and frame pointers in the window."""
     i = decoded(code, code32)
     base, seg = (0, [DATA32, CODE32, DATA32, DATA32, 0, 0]) if code32 else (BASE16, [DATA16, CODE16, DATA16, DATA16, 0, 0])
-    d = Draft(rng, form, code32, code, i, [value(rng) for _ in range(8)], seg, window(rng, form.fields.get('w', 32), form.text[0] == 'F'), base, base,
+    d = Draft(rng, form, code32, code, i, [value(rng) for _ in range(8)], seg, window(rng, form.fields.get('w', 32), form.text[0] == 'F' and form.text[:2] != 'FX'), base, base,
               start(rng) + (CODE if code32 else 0))
     if d.odds(8) or code32 and i.amask == 0xffff:  # DS, ES, FS, GS of the LDT
         for n in (0, 3, 4, 5): seg[n] = int(rng.choice([DATA16, 0x1f, 0x27, 0x2f, 0x4f, CODE16])) if rng.integers(2) else DATA16
@@ -238,6 +239,8 @@ def choose_memory(d: Draft) -> None:
     if not d.kinds(MEM): return
     text, w = d.form.text, d.form.fields.get('w', 32)
     linear = spot(d.rng)
+    if w == 128 and d.odds(8) or text[:2] == 'FX': linear &= -16
+    elif w == 128 and not d.odds(8): linear &= -16
     point(d, linear)
     there = b''
     if text in NEAR: there = d.near().to_bytes(4, 'little')[:w >> 3]
@@ -247,15 +250,33 @@ def choose_memory(d: Draft) -> None:
     elif text in SELECTING: there = d.selector().to_bytes(2, 'little')
     elif text == 'CMPXCHG8B' and d.odds(2): there = struct.pack('<II', d.reg[0], d.reg[2])
     elif text == 'FRSTOR' or text == 'FLDENV' and not d.odds(4): there = fpu_image(d.rng) if w == 32 else b''
+    elif text == 'LDMXCSR': there = struct.pack('<I', mxcsr(d.rng) | (0x10000 if d.odds(16) else 0))
+    elif text == 'FXRSTOR': there = b''
+    elif w == 128 or 'lane' in d.form.fields or text[:3] == 'CVT': there = simd(d.rng, 32 if d.form.fields.get('lane') == 32 or text[3:5] in ('PS', 'SS') or d.odds(4) else 64)
     at = linear - WINDOW
     if 0 <= at < 480: d.mem[at:at + len(there)] = there[:512 - at]
 
 
 def fill(case: np.void, d: Draft) -> None:
     """The draft becomes a record."""
-    if d.form.text[0] == 'F':
+    if d.form.text[0] == 'F' and d.form.text[:2] != 'FX':
         case['fpu'] = np.frombuffer(fpu_image(d.rng), np.uint8)
         if d.code32: d.code += (b'\x9b' if d.odds(4) else b'') + b'\x36\xd9\x35' + struct.pack('<I', POINTERS)
+    if 'needs' in d.form.fields or d.form.text in ('FXSAVE', 'FXRSTOR', 'LDMXCSR', 'STMXCSR', 'EMMS'):
+        lane = 64 if d.form.fields.get('lane') == 64 or 'PD2' in d.form.text or 'SD2' in d.form.text or d.form.fields.get('w') == 64 else 32
+        case['xmm'] = np.frombuffer(b''.join(simd(d.rng, lane) if d.rng.integers(4) else d.rng.bytes(16) for _ in range(8)), np.uint8)
+        case['mxcsr'] = mxcsr(d.rng)
+        if {MM, XMM} & set(d.form.fields.values()) and d.form.fields['needs'] < 8 or d.odds(2):
+            case['fpu'] = np.frombuffer(fpu_image(d.rng), np.uint8)
+            if d.form.text[:2] == 'PS' and d.kinds(MM) and not d.odds(4):  # counts of shifts
+                image = case['fpu'].copy()
+                for n in range(8): image[28 + 10 * n:36 + 10 * n] = np.frombuffer(int(d.rng.integers(70)).to_bytes(8, 'little'), np.uint8)
+                case['fpu'] = image
+        if d.form.text[:2] == 'PS' and d.kinds(XMM) and d.i.src != d.i.dst and not d.odds(3):
+            xmm = case['xmm'].copy()
+            xmm[16 * d.i.src:16 * d.i.src + 8] = np.frombuffer(int(d.rng.integers(70)).to_bytes(8, 'little'), np.uint8)
+            case['xmm'] = xmm
+        if d.form.text == 'MASKMOV': d.reg[7] = spot(d.rng) - d.data
     at = CODE + (d.home & 0xffff)
     set_code(case, d.code[:CODE + 0x2000 - at])
     case['eip'], case['code_at'] = d.home, at

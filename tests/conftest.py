@@ -1,6 +1,7 @@
 """What tests share: how much to run (EMU_TEST_ALL=1: everything), and the count of cases that docs/coverage.md shows (EMU_COVERAGE=FILE)."""
 import json
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from emu import guests
 
+sys.setrecursionlimit(10_000)  # pytest and Hypothesis walk, by recursion, through what a thousand parametrized cases of one function have made
 ALL = os.environ.get('EMU_TEST_ALL') == '1'
 CASES: Counter[tuple[str, str, str]] = Counter()  # (form, engine, oracle) -> cases run
 

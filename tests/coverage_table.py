@@ -30,7 +30,6 @@ ELSEWHERE = {  # forms that no processor here can show: why
     'TOO_LONG': 'tests/test_decoder.py',
     'RDTSC': 'time', 'RDPMC': 'Linux allows it or not', 'CPUID': 'another processor', 'SYSENTER': "enters the host's kernel", 'SYSEXIT': 'not for user mode',
     'INT1': 'a hypervisor in between pushes the instruction\'s own address', **dict.fromkeys(('SGDT', 'SIDT', 'SLDT', 'STR', 'SMSW'), 'UMIP forbids it in user mode'),
-    'FXSAVE': 'the host has SSE state in the image: tests/test_x87.py', 'FXRSTOR': 'the same',
     'BSWAP': 'undefined with 16 bits (SDM 2)',
 }
 

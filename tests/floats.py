@@ -31,6 +31,32 @@ def number(rng: Generator, w: int) -> bytes:
     return ((exponent >> 15) << w - 1 | scaled << digits | (mantissa >> 63 - digits & (1 << digits) - 1)).to_bytes(w // 8, 'little')
 
 
+def simd(rng: Generator, w: int) -> bytes:
+    """16 bytes of reals of w bits: zeros, denormals, infinities, NaNs, near the ends, whole numbers; close ones, whose sums and products are exact or tiny."""
+    digits, top = (52, 0x7ff) if w == 64 else (23, 0xff)
+    out = b''
+    for _ in range(128 // w):
+        kind = rng.integers(10)
+        fraction = int(rng.integers(1 << digits)) & (-1 << int(rng.integers(digits)) if rng.integers(2) else -1)
+        exponent = top // 2 + int(rng.integers(-3, 35))
+        if kind == 0: exponent, fraction = 0, 0
+        elif kind == 1: exponent, fraction = 0, fraction >> int(rng.integers(digits))
+        elif kind == 2: exponent, fraction = top, 0
+        elif kind == 3: exponent = top
+        elif kind == 4: exponent = int(rng.integers(1, 40))
+        elif kind == 5: exponent = top - int(rng.integers(1, 6))
+        elif kind == 6: exponent = top // 4 + int(rng.integers(-20, 20))
+        out += (int(rng.integers(2)) << w - 1 | exponent << digits | fraction).to_bytes(w // 8, 'little')
+    return out
+
+
+def mxcsr(rng: Generator) -> int:
+    """Mostly as after RESET, else anything; with few exceptions unmasked."""
+    if rng.integers(3): return 0x1f80 | int(rng.integers(4)) << 13
+    masks = 0x1f80 if rng.integers(2) else 0x1f80 & ~(1 << 7 + int(rng.integers(6)))
+    return masks | int(rng.integers(64)) * int(rng.integers(2)) | int(rng.integers(8)) << 13 | int(rng.integers(2)) << 6
+
+
 def fpu_image(rng: Generator) -> bytes:
     """What FNSAVE stores: mostly full, mostly masked."""
     control = 0x37f if rng.integers(3) else int(rng.integers(16)) << 8 | 0x40 | (0x3f if rng.integers(4) else int(rng.integers(64)))

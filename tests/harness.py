@@ -11,7 +11,7 @@ import numpy as np
 from emu.cpu import Cpu
 from emu.isa.flags import eflags_image, set_arithmetic_flags
 from emu.isa.segments import set_null, set_reach, set_segment, update_mode
-from emu.isa.state import LDTR, TR, State
+from emu.isa.state import FIELDS, LDTR, TR, State
 from emu.mem.memory import Memory
 from tests.oracle.host import BASE16, CODE, DATA, LDT, TIMEOUT, WINDOW, descriptor
 
@@ -21,6 +21,7 @@ TABLES = 0x220000  # physical and linear address of all that the processor reads
 DIRECTORY, PAGE_TABLE, GDT, LOCAL, IDT, TSS, HANDLERS, STACK = (TABLES + n * 0x1000 for n in range(8))
 RING0_CODE, RING0_DATA, TSS_SELECTOR, LDT_SELECTOR, RING0_CODE16, RING0_DATA16 = 0x08, 0x10, 0x38, 0x40, 0x48, 0x50
 WITH_CODE = (8, 10, 11, 12, 13, 14, 17)  # exceptions that push an error code
+XMM = FIELDS['xmm_low']
 PATIENCE = 2000  # instructions; a case that runs for longer is the oracle's TIMEOUT
 
 
@@ -103,7 +104,7 @@ class Guest:
         write(HANDLERS, b'\xf4' * 256)
         write(TSS, struct.pack('<III', 0, STACK + 0x1000, RING0_DATA).ljust(0x66, b'\0') + b'\x68\0')
         m.gdt_base, m.gdt_limit, m.idt_base, m.idt_limit = GDT, 0x7f, IDT, 0x7ff
-        m.cr0, m.cr3, m.cr4 = 0x80010033, DIRECTORY, 0
+        m.cr0, m.cr3, m.cr4 = 0x80010033, DIRECTORY, 0x600  # OSFXSR, OSXMMEXCPT
         self.cpu.flush()
         self.segment(LDTR, LDT_SELECTOR)
         self.segment(TR, TSS_SELECTOR)
@@ -127,6 +128,7 @@ class Guest:
         set_arithmetic_flags(m, int(case['eflags']))
         m.halted = m.shutdown = m.external = 0
         load_fpu(m, case['fpu'].tobytes())
+        load_xmm(m, case)
         update_mode(m)
 
     def store(self, case: np.void) -> None:
@@ -134,6 +136,7 @@ class Guest:
         m, memory = self.m, self.memory
         case['trap'] = TIMEOUT
         case['fpu'] = np.frombuffer(store_fpu(m), np.uint8)
+        case['mxcsr'], case['xmm'] = m.mxcsr, np.frombuffer(m.memory[XMM.offset:XMM.offset + 128], np.uint8)
         case['mem'] = np.frombuffer(memory.read(WINDOW, 512), np.uint8)
         data = np.frombuffer(memory.read(DATA, 0x2000), '<u4').copy()
         data[(WINDOW - DATA) // 4:(WINDOW - DATA + 512) // 4] = 0
@@ -180,6 +183,12 @@ class Guest:
         state = {'e' + name: m.reg[n] for n, name in enumerate('ax cx dx bx sp bp si di'.split())}
         state |= {name: m.selector[n] for n, name in enumerate('es cs ss ds fs gs'.split())}
         return state | {'eip': m.eip, 'eflags': eflags_image(m)}
+
+
+def load_xmm(m: State, case: np.void) -> None:
+    """XMM registers and MXCSR."""
+    m.memory[XMM.offset:XMM.offset + 128] = case['xmm'].tobytes()
+    m.mxcsr = case['mxcsr']
 
 
 def load_fpu(m: State, image: bytes) -> None:

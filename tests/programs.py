@@ -31,7 +31,7 @@ from tests.cases import (
     spot,
     value,
 )
-from tests.floats import fpu_image, number
+from tests.floats import fpu_image, mxcsr, number, simd
 from tests.harness import IDT, STACK, TABLES, Guest
 from tests.oracle.host import BASE16, CODE, CODE16, DATA, DATA16, DATA32, WINDOW, blank
 
@@ -44,10 +44,12 @@ REAL_HANDLERS = 0x6000  # code segment 600h
 REAL_VECTORS = b''.join(struct.pack('<HH', v, REAL_HANDLERS >> 4) for v in range(256))
 ENDING = set('CALL_FAR CALL_FAR_M JMP_FAR JMP_FAR_M RET_FAR IRET INT INT1 INT3 INTO UD TOO_LONG HLT CLI STI IN OUT INS OUTS LLDT LTR LGDT LIDT LMSW INVLPG CLTS INVD WBINVD '
              'MOV_FROM_CR MOV_FROM_DR MOV_TO_CR MOV_TO_DR WRMSR RDMSR RDPMC SYSENTER SYSEXIT POP_SEG LOAD_FAR'.split())  # they fault, or lead out of the program
-CONTROLS = ('FLDENV', 'FRSTOR', 'FLDCW')  # they may unmask x87 exceptions
+CONTROLS = ('FLDENV', 'FRSTOR', 'FLDCW', 'FXRSTOR')  # they may unmask x87 exceptions, and find reserved bits in MXCSR
+LIKELY = COUNTER + 12  # there is an MXCSR to load
 FIELDS = ('eip cr0 cr2 cr3 cr4 gdt_base gdt_limit idt_base idt_limit cpl user protected vm86 code32 stack_mask halted shutdown retired sysenter_cs sysenter_esp sysenter_eip '
-          'fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode a20 nmi irq').split()
-ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'reading': 8, 'writing': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8}
+          'fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode mxcsr a20 nmi irq').split()
+ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'reading': 8, 'writing': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8,
+          'xmm_low': 8, 'xmm_high': 8}
 ORDINARY = [form for form in FORMS if form.text not in ENDING and any(code32 for code32, _ in encodings()[form.name])]
 JUMPS = [form for form in ORDINARY if form.text in ('JCC', 'JMP_REL', 'LOOP', 'JCXZ') and form.fields['w'] == 32]
 ORDINARY16 = [form for form in FORMS if form.text not in ENDING and any(not code32 for code32, _ in encodings()[form.name])]
@@ -79,12 +81,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Program:
-    """Chunks, registers, flags, FPU and the window to begin with, budgets of the slices it runs in."""
+    """Chunks, registers, flags, FPU, XMM registers and the window to begin with, MXCSR then and one to load, budgets of the slices it runs in."""
 
     chunks: tuple[Chunk, ...]
     reg: tuple[int, ...]
     eflags: int
     fpu: bytes
+    xmm: bytes
+    mxcsr: tuple[int, int]
     mem: bytes
     budgets: tuple[int, ...]
     mode: str = 'flat'
@@ -107,6 +111,11 @@ class Program:
             return bytes(out + struct.pack('<h', -len(out) - 2) + b'\xcc')
         out += b'\xff\x0d' + struct.pack('<I', COUNTER) + b'\x0f\x85'  # dec dword [counter]; jnz
         return bytes(out + struct.pack('<i', -len(out) - 4) + b'\xcc')
+
+
+def xmm(rng: Generator) -> bytes:
+    """XMM registers full of singles and doubles."""
+    return b''.join(simd(rng, 32 + 32 * (n & 1)) for n in range(8))
 
 
 def any_of(rng: Generator, things: Sequence[T]) -> T:
@@ -160,6 +169,7 @@ def chunk(rng: Generator, form: Form, rewriting: bool = False) -> Chunk:
         if (i.amask == 0xffff or i.seg == 1 or text == 'BOUND') and not odds(30): return chunk(rng, any_of(rng, ORDINARY), rewriting)
         linear = spot(rng) if odds(40) else WINDOW + int(rng.integers(0, 440))
         if rewriting and odds(6): linear = HOME + int(rng.integers(400))
+        if (form.fields.get('w') == 128 or text[:2] == 'FX') and not odds(30): linear &= -16
         if i.base == i.index == 8: code = absolute(i, code, linear)
         else: before += pointers(rng, i, linear)
     if text in STRINGS or text == 'XLAT':
@@ -173,6 +183,7 @@ def chunk(rng: Generator, form: Form, rewriting: bool = False) -> Chunk:
     if text == 'LEAVE' and not odds(10): before = mov(5, STACK_TOP)
     if text == 'POPF': before = mov(4, STACK_TOP) + b'\x68' + struct.pack('<I', value(rng) & 0xcd5 | 2)
     if text in CONTROLS and not odds(3): return Chunk(b'\xd9\x2d' + struct.pack('<I', COUNTER + 8))  # fldcw of a masked one
+    if text == 'LDMXCSR' and not odds(20): return Chunk(b'\x0f\xae\x15' + struct.pack('<I', LIKELY))
     if form.fields.get('dst_kind') == REG and i.dst == 4 or text in ('LEAVE', 'ENTER', 'POPA', 'XCHG', 'XADD'): behind = mov(4, STACK_TOP + int(rng.integers(-40, 40)))
     return Chunk(before + code + behind)
 
@@ -200,6 +211,7 @@ def chunk16(rng: Generator, form: Form, mode: str) -> Chunk:
     if text in NEAR or text == 'RET_NEAR': return chunk16(rng, any_of(rng, ORDINARY16), mode)
     if text == 'AAM': d.code = d.code[:-1] + bytes([int(rng.integers(1, 256))])
     if text in CONTROLS and not odds(3): return Chunk(b'\x36\xd9\x2e' + struct.pack('<H', COUNTER + 8 - BASE16))  # fldcw of a masked one
+    if text == 'LDMXCSR' and not odds(20): return Chunk(b'\x36\x0f\xae\x16' + struct.pack('<H', LIKELY - BASE16))
     if text == 'MOV_TO_SEG' and (i.dst not in (0, 3, 4, 5) or form.fields['src_kind'] != REG): return chunk16(rng, any_of(rng, ORDINARY16), mode)
     before = list(d.reg)
     choose_registers(d)
@@ -231,7 +243,8 @@ def program16(seed: int, mode: str) -> Program:
     reg[4], reg[5] = STACK_TOP - BASE16, STACK_TOP + 64 - BASE16
     budgets = tuple(int(rng.integers(1, 60)) if rng.integers(2) else int(rng.integers(1, 400)) for _ in range(400)) if rng.integers(2) else (4000,)
     data = [any_of(rng, SEGMENTS16) for _ in range(4)]
-    return Program(tuple(chunks), tuple(reg), value(rng) & 0x8d5 | 0x202, fpu_image(rng), rng.bytes(512), budgets, mode, (data[0], CODE16, DATA16, *data[1:]))
+    return Program(tuple(chunks), tuple(reg), value(rng) & 0x8d5 | 0x202, fpu_image(rng), xmm(rng), (mxcsr(rng), mxcsr(rng)), rng.bytes(512), budgets, mode,
+                   (data[0], CODE16, DATA16, *data[1:]))
 
 
 def program(seed: int, rewriting: bool = False) -> Program:
@@ -249,11 +262,13 @@ def program(seed: int, rewriting: bool = False) -> Program:
         if not rng.integers(4): chunks.append(chunk(rng, any_of(rng, JUMPS)))
     mem = bytearray(rng.bytes(512))
     for at in range(0, 480, 16):
-        if rng.integers(2): mem[at:at + 8] = number(rng, 64)
+        kind = rng.integers(5)
+        if kind < 2: mem[at:at + 8] = number(rng, 64)
+        elif kind < 4: mem[at:at + 16] = simd(rng, 32 * int(kind) - 32)
     reg = [value(rng) for _ in range(8)]
     reg[4], reg[5] = STACK_TOP, STACK_TOP + 64
     budgets = tuple(int(rng.integers(1, 60)) if rng.integers(2) else int(rng.integers(1, 400)) for _ in range(400)) if rng.integers(2) else (4000,)
-    return Program(tuple(chunks), tuple(reg), value(rng) & 0x8d5 | 0x202, fpu_image(rng), bytes(mem), budgets)
+    return Program(tuple(chunks), tuple(reg), value(rng) & 0x8d5 | 0x202, fpu_image(rng), xmm(rng), (mxcsr(rng), mxcsr(rng)), bytes(mem), budgets)
 
 
 LOW = {at: bytes(4096) for at in range(0, TABLES, 4096)} | {REAL_HANDLERS: (b'\xf4' * 0x400 + REAL_VECTORS).ljust(4096, b'\0')}  # memory below the tables
@@ -266,7 +281,7 @@ def load(g: Guest, p: Program) -> None:
     case = blank(1)[0]
     case['reg'], case['eflags'], case['eip'], case['code_at'] = p.reg, p.eflags, HOME, HOME
     case['fpu'] = np.frombuffer(p.fpu, np.uint8)
-    case['mem'] = np.frombuffer(p.mem, np.uint8)
+    case['mem'], case['xmm'], case['mxcsr'] = np.frombuffer(p.mem, np.uint8), np.frombuffer(p.xmm, np.uint8), p.mxcsr[0]
     for n in range(6): g.m.base[n] = g.m.limit[n] = g.m.access[n] = 0  # a null selector leaves them
     if p.mode != 'flat': case['seg'], case['eip'] = p.seg, HOME - CODE
     g.m.cr0, g.m.idt_base, g.m.idt_limit = PROTECTED
@@ -276,7 +291,7 @@ def load(g: Guest, p: Program) -> None:
     if p.mode in ('real', 'v86'): unreal(g, p.mode)
     g.memory.write(STACK, bytes(4096))
     g.memory.write(HOME, p.code())
-    g.memory.write(COUNTER, struct.pack('<IIH', ROUNDS, 0, 0x37f))
+    g.memory.write(COUNTER, struct.pack('<IIHHI', ROUNDS, 0, 0x37f, 0, p.mxcsr[1]))
     g.m.fpu_control = 0x37f
     g.m.dr[6] = 0xffff0ff0  # single-step traps of the program before have left their bit
     for n in range(8):

@@ -44,7 +44,7 @@ def test_forms() -> None:
 
 def test_tuples() -> None:
     """What the compiled decoder indexes: every form is reached, and no number is out of range."""
-    assert len(OPCODES) == 512 and len(FORM) == 2 * len(INFO)
+    assert len(OPCODES) == 0x500 and len(FORM) == 2 * len(INFO)
     assert set(FORM) == set(range(len(FORMS))) - {1}
     assert all(number >> 3 < len(INFO) for number in OPCODES)
 

@@ -18,7 +18,7 @@ from emu.isa.segments import set_reach, update_mode
 from emu.isa.state import TLB_BASE
 from tests.cases import cases
 from tests.conftest import ALL, record
-from tests.harness import ENGINES, GDT, RING0_CODE, RING0_CODE16, RING0_DATA, RING0_DATA16, Guest, load_fpu
+from tests.harness import ENGINES, GDT, RING0_CODE, RING0_CODE16, RING0_DATA, RING0_DATA16, Guest, load_fpu, load_xmm
 from tests.oracle.host import BASE16, CODE, CODE16, CODE32, DATA16, DATA32, WINDOW, blank, set_code
 from tests.test_against_host import describe
 
@@ -30,8 +30,10 @@ KERNEL = {CODE32: RING0_CODE, DATA32: RING0_DATA, CODE16: RING0_CODE16, DATA16: 
 REAL_HANDLERS = 0x6000  # code segment 600h
 REAL_VECTORS = b''.join(struct.pack('<HH', v, REAL_HANDLERS >> 4) for v in range(256))
 FIELDS = '''eip cr0 cr2 cr3 cr4 cpl user protected vm86 code32 stack_mask mode external halted shutdown a20 gdt_base gdt_limit idt_base idt_limit
-    sysenter_cs sysenter_esp sysenter_eip fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds'''.split()
-ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8, 'msr': 16}
+    sysenter_cs sysenter_esp sysenter_eip fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode
+    mxcsr simd'''.split()
+ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8,
+          'xmm_low': 8, 'xmm_high': 8, 'msr': 16}
 
 
 class Fresh(NamedTuple):
@@ -85,6 +87,7 @@ def prepare(engine: str, case: np.void, mode: str, tlb: bytes) -> Guest:
         m.cr0, m.idt_base, m.idt_limit = 0x30, GDT, 0x3ff
         memory.write(GDT, REAL_VECTORS)
     load_fpu(m, case['fpu'].tobytes())
+    load_xmm(m, case)
     update_mode(m)
     return g
 

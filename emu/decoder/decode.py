@@ -146,7 +146,7 @@ def decode(i, p, n, code32):
     opcode = byte(p, at, n)
     at = at + 1
     if opcode == 0x0f:
-        opcode = 0x100 + byte(p, at, n)
+        opcode = 0x100 + byte(p, at, n) + ((rep + 1) << 8 if rep else 0x100 if size32 != code32 else 0)
         at = at + 1
     i.imm = 0
     i.imm2 = 0

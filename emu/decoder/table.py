@@ -1,22 +1,27 @@
-"""The opcode table, the only one: 80386 to Pentium Pro, integer, system and x87 (SDM volume 2, appendix A; x87: tables A-7 to A-22). No MMX, no SSE.
+"""The opcode table, the only one: 80386 to Pentium 4: integer, system, x87, MMX, SSE and SSE2 (SDM volume 2, appendix A; x87: tables A-7 to A-22).
 
 A cell of TABLE (cells are separated by |) reads: opcode bytes, TEXT, operands, flags.
 - Opcode: `50-57` stands for eight opcodes; `/2` is an opcode extension in ModRM.reg, `/0-7` with eight texts (or one for all) are a whole group;
   `m`, `r`: with a memory operand only, with a register only. The register forms of D8 to DF have their second byte instead.
+- Before 0F there may be mandatory prefixes: NP (none), 66, F3, F2; `NP+66` stands for a row each. Where there are none, prefixes do not choose.
+  In 66's row of NP+66 the MMX operands P Q N with q become V W U with x.
 - TEXT: the function in emu/isa that is the meaning (docs/texts.md). Its part before the first _, or what follows `=` in the flags, is the mnemonic.
 - Operands: the first is `dst`, the second `src` (`-`: none), as appendix A writes them: E G I J M O R S C D A X Y with sizes b w d q t (8 16 32 64 80 bits),
-  v z (16 or 32, the operand size), p s a (pointers, table registers, bounds: their `w` is the operand size). Ibs: a byte, sign-extended.
+  x (128 bits), v z (16 or 32, the operand size), p s a (pointers, table registers, bounds: their `w` is the operand size). Ibs: a byte, sign-extended.
+  MMX registers: P (ModRM.reg), N (ModRM.rm), Q (N or memory); XMM: V U W likewise. f: ps, pd, ss or sd as the prefix says, which the mnemonic ends with.
   Z: a register numbered by the opcode's low 3 bits. R: a register, ModRM.mod is ignored. STi: ST(i), always `src`.
 - Flags: `lock`: LOCK is allowed with a memory destination. `rel`, `end`: how a block ends: a relative jump, anything else.
   `cc`: the condition is the opcode's low 4 bits. `name=n`: a constant for the text; `w=v`: the operand size.
+  `sse`, `sse2`: which extension it came with where prefix and operands do not tell (MMX registers: MMX; XMM: with NP and F3 SSE, else SSE2); constant `needs`.
 
 Out of it come FORMS, what texts are lowered for, and the tuples that emu/decoder/decode.py walks. The constants of a form: `w` the width in bits, `sw` the
-source's where the row gives two, `dst_kind`, `src_kind`, `third_kind` (REG: CL), and those that flags name.
+source's where the row gives two, `dst_kind`, `src_kind`, `third_kind` (REG: CL), `lane` (the bits of an f operand's numbers), and those that flags name.
 """
 import re
 from typing import Iterator, NamedTuple
 
-from emu.isa.operands import IMM, MEM, REG
+from emu.isa.operands import IMM, MEM, MM, REG, XMM
+from emu.isa.state import MMX, MMX_OF_SSE, MMX_OF_SSE2, SSE, SSE2
 
 TABLE = """
 00 ADD Eb Gb lock | 01 ADD Ev Gv lock | 02 ADD Gb Eb | 03 ADD Gv Ev | 04 ADD AL Ib | 05 ADD eAX Iz | 06 PUSH_SEG - ES w=v | 07 POP_SEG ES w=v end
@@ -81,12 +86,65 @@ FF /3 CALL_FAR_M - Mp end =lcall | FF /4 JMP_NEAR - Ev end | FF /5 JMP_FAR_M - M
 0F 90-9F SETCC Eb cc
 0F A0 PUSH_SEG - FS w=v | 0F A1 POP_SEG FS w=v end | 0F A2 CPUID end | 0F A3 BT Ev Gv | 0F A4 SHLD Ev Gv Ib | 0F A5 SHLD Ev Gv CL
 0F A8 PUSH_SEG - GS w=v | 0F A9 POP_SEG GS w=v end | 0F AB BTS Ev Gv lock | 0F AC SHRD Ev Gv Ib | 0F AD SHRD Ev Gv CL
-0F AE /0 m FXSAVE M | 0F AE /1 m FXRSTOR - M | 0F AF IMUL2 Gv Ev =imul
+0F AF IMUL2 Gv Ev =imul
 0F B0 CMPXCHG Eb Gb lock | 0F B1 CMPXCHG Ev Gv lock
 0F B2 LOAD_FAR Gv Mp sreg=2 =lss end | 0F B3 BTR Ev Gv lock | 0F B4 LOAD_FAR Gv Mp sreg=4 =lfs end | 0F B5 LOAD_FAR Gv Mp sreg=5 =lgs end
 0F B6 MOVZX Gv Eb | 0F B7 MOVZX Gv Ew | 0F BA /4 BT Ev Ib | 0F BA /5-7 BTS BTR BTC Ev Ib lock | 0F BB BTC Ev Gv lock
 0F BC BSF Gv Ev | 0F BD BSR Gv Ev | 0F BE MOVSX Gv Eb | 0F BF MOVSX Gv Ew
 0F C0 XADD Eb Gb lock | 0F C1 XADD Ev Gv lock | 0F C7 /1 CMPXCHG8B Mq lock | 0F C8-CF BSWAP Zv
+
+NP+66+F3+F2 0F 10 MOV_UNALIGNED Vf Wf =movu | NP+66+F3+F2 0F 11 MOV_UNALIGNED Wf Vf =movu
+NP 0F 12 m MOV_LOW Vq Mq lane=32 =movlps | NP 0F 12 r MOVHLPS Vq Uq | 66 0F 12 MOV_LOW Vq Mq lane=64 =movlpd
+NP 0F 13 MOV_LOW Mq Vq lane=32 =movlps | 66 0F 13 MOV_LOW Mq Vq lane=64 =movlpd
+NP+66 0F 14 UNPCK_LOW Vf Wf =unpckl | NP+66 0F 15 UNPCK_HIGH Vf Wf =unpckh
+NP 0F 16 m MOV_HIGH Vq Mq lane=32 =movhps | NP 0F 16 r MOVLHPS Vq Uq | 66 0F 16 MOV_HIGH Vq Mq lane=64 =movhpd
+NP 0F 17 MOV_HIGH Mq Vq lane=32 =movhps | 66 0F 17 MOV_HIGH Mq Vq lane=64 =movhpd
+NP+66 0F 28 MOV_ALIGNED Vf Wf =mova | NP+66 0F 29 MOV_ALIGNED Wf Vf =mova | NP+66 0F 2B MOV_ALIGNED Mf Vf nt=1 =movnt
+NP 0F 2A CVTPI2PS Vx Qq | 66 0F 2A CVTPI2PD Vx Qq | F3 0F 2A CVTSI2SS Vd Ed | F2 0F 2A CVTSI2SD Vq Ed
+NP 0F 2C CVTPS2PI Pq Wq cut=1 =cvttps2pi | 66 0F 2C CVTPD2PI Pq Wx cut=1 =cvttpd2pi | F3 0F 2C CVTSS2SI Gd Wd cut=1 =cvttss2si
+F2 0F 2C CVTSD2SI Gd Wq cut=1 =cvttsd2si
+NP 0F 2D CVTPS2PI Pq Wq cut=0 | 66 0F 2D CVTPD2PI Pq Wx cut=0 | F3 0F 2D CVTSS2SI Gd Wd cut=0 | F2 0F 2D CVTSD2SI Gd Wq cut=0
+NP 0F 2E UCOMIS Vd Wd =ucomiss | 66 0F 2E UCOMIS Vq Wq =ucomisd | NP 0F 2F COMIS Vd Wd =comiss | 66 0F 2F COMIS Vq Wq =comisd
+NP 0F 50 MOVMSK Gd Ux lane=32 =movmskps | 66 0F 50 MOVMSK Gd Ux lane=64 =movmskpd
+NP+66+F3+F2 0F 51 SQRT_F Vf Wf =sqrt | NP+F3 0F 52 RSQRT_F Vf Wf =rsqrt | NP+F3 0F 53 RCP_F Vf Wf =rcp
+NP+66 0F 54 AND_F Vf Wf =and | NP+66 0F 55 ANDN_F Vf Wf =andn | NP+66 0F 56 OR_F Vf Wf =or | NP+66 0F 57 XOR_F Vf Wf =xor
+NP+66+F3+F2 0F 58 ADD_F Vf Wf =add | NP+66+F3+F2 0F 59 MUL_F Vf Wf =mul | NP+66+F3+F2 0F 5C SUB_F Vf Wf =sub
+NP+66+F3+F2 0F 5D MIN_F Vf Wf =min | NP+66+F3+F2 0F 5E DIV_F Vf Wf =div | NP+66+F3+F2 0F 5F MAX_F Vf Wf =max | NP+66+F3+F2 0F C2 CMP_F Vf Wf Ib =cmp
+NP 0F 5A CVTPS2PD Vx Wq sse2 | 66 0F 5A CVTPD2PS Vx Wx | F3 0F 5A CVTSS2SD Vq Wd sse2 | F2 0F 5A CVTSD2SS Vd Wq
+NP 0F 5B CVTDQ2PS Vx Wx sse2 | 66 0F 5B CVTPS2DQ Vx Wx cut=0 | F3 0F 5B CVTPS2DQ Vx Wx cut=1 sse2 =cvttps2dq
+NP 0F 60 UNPCK_LOW Pq Qd lane=8 =punpcklbw  | NP 0F 61 UNPCK_LOW Pq Qd lane=16 =punpcklwd | NP 0F 62 UNPCK_LOW Pq Qd lane=32 =punpckldq
+66 0F 60 UNPCK_LOW Vx Wx lane=8 =punpcklbw  | 66 0F 61 UNPCK_LOW Vx Wx lane=16 =punpcklwd | 66 0F 62 UNPCK_LOW Vx Wx lane=32 =punpckldq
+66 0F 6C UNPCK_LOW Vx Wx lane=64 integer=1 =punpcklqdq | 66 0F 6D UNPCK_HIGH Vx Wx lane=64 integer=1 =punpckhqdq
+NP+66 0F 63 PACKS Pq Qq lane=16 =packsswb | NP+66 0F 67 PACKUS Pq Qq lane=16 =packuswb | NP+66 0F 6B PACKS Pq Qq lane=32 =packssdw
+NP+66 0F 64 PCMPGT Pq Qq lane=8 =pcmpgtb | NP+66 0F 65 PCMPGT Pq Qq lane=16 =pcmpgtw | NP+66 0F 66 PCMPGT Pq Qq lane=32 =pcmpgtd
+NP+66 0F 68 UNPCK_HIGH Pq Qq lane=8 =punpckhbw | NP+66 0F 69 UNPCK_HIGH Pq Qq lane=16 =punpckhwd | NP+66 0F 6A UNPCK_HIGH Pq Qq lane=32 =punpckhdq
+NP 0F 6E MOVD_TO Pq Ed =movd | 66 0F 6E MOVD_TO Vx Ed =movd | NP 0F 7E MOVD_FROM Ed Pq =movd | 66 0F 7E MOVD_FROM Ed Vx =movd
+NP 0F 6F MOVQ Pq Qq | 66 0F 6F MOV_ALIGNED Vx Wx lane=128 =movdqa | F3 0F 6F MOV_UNALIGNED Vx Wx lane=128 sse2 =movdqu
+NP 0F 7F MOVQ Qq Pq | 66 0F 7F MOV_ALIGNED Wx Vx lane=128 =movdqa | F3 0F 7F MOV_UNALIGNED Wx Vx lane=128 sse2 =movdqu
+F3 0F 7E MOVQ Vq Wq sse2 | 66 0F D6 MOVQ Wq Vq | F3 0F D6 MOVQ2DQ Vx Nq sse2 | F2 0F D6 MOVDQ2Q Pq Uq
+NP 0F 70 PSHUFW Pq Qq Ib sse | 66 0F 70 PSHUFD Vx Wx Ib | F3 0F 70 PSHUFHW Vx Wx Ib sse2 | F2 0F 70 PSHUFLW Vx Wx Ib
+NP+66 0F 71 /2 PSRL Nq Ib lane=16 =psrlw | NP+66 0F 71 /4 PSRA Nq Ib lane=16 =psraw | NP+66 0F 71 /6 PSLL Nq Ib lane=16 =psllw
+NP+66 0F 72 /2 PSRL Nq Ib lane=32 =psrld | NP+66 0F 72 /4 PSRA Nq Ib lane=32 =psrad | NP+66 0F 72 /6 PSLL Nq Ib lane=32 =pslld
+NP+66 0F 73 /2 PSRL Nq Ib lane=64 =psrlq | NP+66 0F 73 /6 PSLL Nq Ib lane=64 =psllq | 66 0F 73 /3 PSRLDQ Ux Ib | 66 0F 73 /7 PSLLDQ Ux Ib
+NP+66 0F 74 PCMPEQ Pq Qq lane=8 =pcmpeqb | NP+66 0F 75 PCMPEQ Pq Qq lane=16 =pcmpeqw | NP+66 0F 76 PCMPEQ Pq Qq lane=32 =pcmpeqd
+NP 0F 77 EMMS | NP 0F C3 MOVNTI Md Gd
+NP 0F AE /0 FXSAVE M | NP 0F AE /1 FXRSTOR - M | NP 0F AE /2 LDMXCSR - Md | NP 0F AE /3 STMXCSR Md
+NP 0F AE /5-7 r LFENCE MFENCE SFENCE | NP 0F AE /7 m CLFLUSH - M
+NP 0F C4 PINSRW Pq Ew Ib sse | 66 0F C4 PINSRW Vx Ew Ib | NP 0F C5 PEXTRW Gd Nq Ib sse | 66 0F C5 PEXTRW Gd Ux Ib | NP+66 0F C6 SHUF_F Vf Wf Ib =shuf
+NP+66 0F D1 PSRL Pq Qq lane=16 =psrlw | NP+66 0F D2 PSRL Pq Qq lane=32 =psrld | NP+66 0F D3 PSRL Pq Qq lane=64 =psrlq
+NP+66 0F E1 PSRA Pq Qq lane=16 =psraw | NP+66 0F E2 PSRA Pq Qq lane=32 =psrad
+NP+66 0F F1 PSLL Pq Qq lane=16 =psllw | NP+66 0F F2 PSLL Pq Qq lane=32 =pslld | NP+66 0F F3 PSLL Pq Qq lane=64 =psllq
+NP+66 0F FC PADD Pq Qq lane=8 =paddb | NP+66 0F FD PADD Pq Qq lane=16 =paddw | NP+66 0F FE PADD Pq Qq lane=32 =paddd | NP+66 0F D4 PADD Pq Qq lane=64 sse2 =paddq
+NP+66 0F F8 PSUB Pq Qq lane=8 =psubb | NP+66 0F F9 PSUB Pq Qq lane=16 =psubw | NP+66 0F FA PSUB Pq Qq lane=32 =psubd | NP+66 0F FB PSUB Pq Qq lane=64 sse2 =psubq
+NP+66 0F D8 PSUBUS Pq Qq lane=8 =psubusb | NP+66 0F D9 PSUBUS Pq Qq lane=16 =psubusw | NP+66 0F DC PADDUS Pq Qq lane=8 =paddusb | NP+66 0F DD PADDUS Pq Qq lane=16 =paddusw
+NP+66 0F E8 PSUBS Pq Qq lane=8 =psubsb | NP+66 0F E9 PSUBS Pq Qq lane=16 =psubsw | NP+66 0F EC PADDS Pq Qq lane=8 =paddsb | NP+66 0F ED PADDS Pq Qq lane=16 =paddsw
+NP+66 0F DA PMINU Pq Qq lane=8 sse =pminub | NP+66 0F DE PMAXU Pq Qq lane=8 sse =pmaxub | NP+66 0F EA PMINS Pq Qq lane=16 sse =pminsw | NP+66 0F EE PMAXS Pq Qq lane=16 sse =pmaxsw
+NP+66 0F E0 PAVG Pq Qq lane=8 sse =pavgb | NP+66 0F E3 PAVG Pq Qq lane=16 sse =pavgw
+NP+66 0F DB PAND Pq Qq | NP+66 0F DF PANDN Pq Qq | NP+66 0F EB POR Pq Qq | NP+66 0F EF PXOR Pq Qq
+NP+66 0F D5 PMULLW Pq Qq | NP+66 0F E5 PMULHW Pq Qq | NP+66 0F E4 PMULHUW Pq Qq sse | NP+66 0F F4 PMULUDQ Pq Qq sse2
+NP+66 0F F5 PMADDWD Pq Qq | NP+66 0F F6 PSADBW Pq Qq sse | NP 0F D7 PMOVMSKB Gd Nq sse | 66 0F D7 PMOVMSKB Gd Ux
+66 0F E6 CVTPD2DQ Vx Wx cut=1 =cvttpd2dq | F2 0F E6 CVTPD2DQ Vx Wx cut=0 | F3 0F E6 CVTDQ2PD Vx Wq sse2
+NP 0F E7 MOVQ Mq Pq nt=1 sse =movntq | 66 0F E7 MOV_ALIGNED Mx Vx lane=128 nt=1 =movntdq | NP 0F F7 MASKMOV Pq Nq sse =maskmovq | 66 0F F7 MASKMOV Vx Ux =maskmovdqu
 
 D8 /0-7 FADD_M FMUL_M FCOM_M FCOMP_M FSUB_M FSUBR_M FDIV_M FDIVR_M - Md
 D8 C0-C7 FADD - STi | D8 C8-CF FMUL - STi | D8 D0-D7 FCOM - STi | D8 D8-DF FCOMP - STi
@@ -119,12 +177,14 @@ DF C0-C7 FFREEP - STi | DF C8-CF FXCH - STi | DF D0-DF FSTP - STi | DF E0 FNSTSW
 # DB E0, E1, E4 are FENI, FDISI, FSETPM: no operation since the 387.
 
 CONDITIONS = 'o no b ae e ne be a s ns p np l ge le g'.split()
-WIDTHS = {'b': 8, 'w': 16, 'd': 32, 'q': 64, 't': 80}
+WIDTHS = {'b': 8, 'w': 16, 'd': 32, 'q': 64, 't': 80, 'x': 128}
+PAGES = {'NP': 0x100, '66': 0x200, 'F3': 0x300, 'F2': 0x400}  # of OPCODES, after 0F, by mandatory prefix
+PACKED = {'NP': ('x', 32, 'ps'), '66': ('x', 64, 'pd'), 'F3': ('d', 32, 'ss'), 'F2': ('q', 64, 'sd')}  # an f operand's size, lane and mnemonic's end
 GENERAL = {'AL': 0, 'eAX': 0, 'CL': 1, 'DX': 2}
 SEGMENTS = {'ES': 0, 'CS': 1, 'SS': 2, 'DS': 3, 'FS': 4, 'GS': 5}
 FIXED = GENERAL | SEGMENTS
 
-# OPCODES[opcode, + 100h after 0F] = number of the first leaf << 3 | how the leaf is found.
+# OPCODES[opcode, + 100h after 0F, 200h after 66 0F, 300h after F3 0F, 400h after F2 0F] = number of the first leaf << 3 | how the leaf is found.
 PLAIN, MODRM, GROUP, X87, REGISTER = range(5)  # itself; + memory; + reg * 2 + memory; + reg for memory, else + 8 + low 6 bits; + reg, mod ignored
 SPREAD = 1, 2, 16, 72, 8  # the number of leaves, by how they are found
 # INFO[leaf] = immediate | dst's number << 4 | src's << 8 | LOCKS
@@ -146,7 +206,7 @@ class Form(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One encoding: an opcode (+ 100h after 0F), ModRM.reg or the whole second byte where they belong to it, 'm' or 'r' or ''."""
+    """One encoding: an opcode (+ 100h after 0F, + its page's number), ModRM.reg or the whole second byte where they belong to it, 'm' or 'r' or ''."""
 
     opcode: int
     reg: int | None
@@ -165,19 +225,38 @@ def span(token: str, base: int) -> list[int]:
 
 def rows_of(cell: str) -> Iterator[Row]:
     """The encodings that a cell of TABLE stands for."""
-    found = re.fullmatch(r'((?:[0-9A-F]{2}(?:-[0-9A-F]{2})? )+)(/[0-7](?:-[0-7])? )?([mr] )?(.*)', ' '.join(cell.split()))
+    found = re.fullmatch(r'((?:NP|66|F3|F2)(?:[+](?:66|F3|F2))* (?=0F))?((?:[0-9A-F]{2}(?:-[0-9A-F]{2})? )+)(/[0-7](?:-[0-7])? )?([mr] )?(.*)', ' '.join(cell.split()))
     assert found, cell
-    codes, extension, half, rest = found[1].split(), found[2], (found[3] or '').strip(), found[4].split()
-    page = 0x100 if codes[0] == '0F' else 0
-    if page: codes = codes[1:]
+    prefixes, codes, extension, half, rest = (found[1] or '').strip().split('+'), found[2].split(), found[3], (found[4] or '').strip(), found[5].split()
+    pages = [PAGES[prefix] for prefix in prefixes if prefix] or list(PAGES.values()) if codes[0] == '0F' else [0]
+    if pages[0]: codes = codes[1:]
     regs = span(extension[1:], 8) if extension else [None]
     texts = [x for x in rest if re.fullmatch('[A-Z][A-Z0-9_]+', x) and x not in FIXED]
-    operands = tuple(x for x in rest if re.fullmatch('-|1|STi|[ABCDEGIJMORSXYZ][a-z]{0,2}', x) or x in FIXED)
+    operands = tuple(x for x in rest if re.fullmatch('-|1|STi|[A-EGIJM-SU-Z][a-z]{0,2}', x) or x in FIXED)
     flags = tuple(x for x in rest if x not in operands and x not in texts)
     for opcode in span(codes[0], 16):
         for second in span(codes[1], 16) if len(codes) > 1 else [None]:
             for reg, text in zip(regs, texts * len(regs) if len(texts) == 1 else texts, strict=True):
-                yield Row(page + opcode, reg, second, half, text, operands, flags)
+                for page, prefix in zip(pages, prefixes * len(pages) if len(prefixes) == 1 else prefixes):
+                    yield Row(page + opcode, reg, second, half, text, *chosen(prefix, len(prefixes) > 1, operands, flags))
+
+
+def chosen(prefix: str, shared: bool, operands: tuple[str, ...], flags: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The operands and flags of a row as its mandatory prefix has them."""
+    letters = {x[0] for x in operands if x not in FIXED and x != 'STi'}
+    if not prefix or not letters & set('PQNVWU'): return operands, flags
+    if shared and prefix == '66' and letters & set('PQN'):
+        operands = tuple('VWU'['PQN'.index(x[0])] + 'x' if x[0] in 'PQN' else x for x in operands)
+        letters = {x[0] for x in operands}
+    if letters & set('VWU'): needs = SSE2 if prefix in ('66', 'F2') or 'sse2' in flags else SSE
+    else: needs = MMX_OF_SSE2 if 'sse2' in flags else MMX_OF_SSE if 'sse' in flags else MMX
+    flags = (*(x for x in flags if x not in ('sse', 'sse2')), f'needs={needs}')
+    if any(x[1:] == 'f' for x in operands):
+        size, lane, end = PACKED[prefix]
+        operands = tuple(x[0] + size if x[1:] == 'f' else x for x in operands)
+        name = next((x for x in flags if x[0] == '='), '')
+        flags = (*(x for x in flags if x != name), f'lane={lane}', ('=mov' if name == '=movu' and size != 'x' else name) + end)
+    return operands, flags
 
 
 def width(operand: str, size: int) -> int | None:
@@ -191,6 +270,7 @@ def kind(operand: str, memory: bool) -> int | None:
     """REG, IMM, MEM of an operand, or None for what is no general register."""
     if operand in SEGMENTS: return None
     if operand in GENERAL or operand[0] in 'GZR': return REG
+    if operand[0] in 'PQNVWU': return MEM if memory and operand[0] in 'QW' else MM if operand[0] in 'PQN' else XMM
     if operand[0] in 'IJA1': return IMM
     if operand[0] in 'MO': return MEM
     if operand[0] == 'E': return MEM if memory else REG
@@ -224,7 +304,7 @@ def mnemonic(row: Row, fields: dict[str, int]) -> str:
 def form_name(text: str, fields: dict[str, int]) -> str:
     """ADD_32_RM: text, width, kinds of operands; other constants by name."""
     parts = [text, *([str(fields['w'])] if 'w' in fields else [])]
-    if letters := ''.join('RIM'[fields[k]] for k in ('dst_kind', 'src_kind', 'third_kind') if k in fields): parts.append(letters)
+    if letters := ''.join('RIMPV'[fields[k]] for k in ('dst_kind', 'src_kind', 'third_kind') if k in fields): parts.append(letters)
     return '_'.join(parts + [f'{k}{v}' for k, v in fields.items() if k != 'w' and not k.endswith('kind')])
 
 
@@ -242,8 +322,8 @@ def number(forms: dict[tuple[object, ...], Form], row: Row, memory: bool, size: 
 def source(operand: str, memory: bool) -> int:
     """Where the decoder finds an operand's register number."""
     if operand in FIXED: return FIXED[operand]
-    if operand[0] in 'GSCD' and operand != 'STi': return IN_REG
-    if operand == 'STi' or operand[0] == 'R' or operand[0] == 'E' and not memory: return IN_RM
+    if operand[0] in 'GSCDPV' and operand != 'STi': return IN_REG
+    if operand == 'STi' or operand[0] in 'RNU' or operand[0] in 'EQW' and not memory: return IN_RM
     return IN_LOW if operand[0] == 'Z' else 0
 
 
@@ -261,7 +341,7 @@ def how(rows: list[Row]) -> int:
     letters = {x[0] for row in rows for x in row.operands if x not in FIXED}
     if 'R' in letters: return REGISTER
     if rows[0].reg is not None: return GROUP
-    return MODRM if letters & set('EGM') else PLAIN
+    return MODRM if letters & set('EGMPQNVWU') else PLAIN
 
 
 def place(row: Row, way: int, memory: bool) -> int:
@@ -273,7 +353,7 @@ def place(row: Row, way: int, memory: bool) -> int:
 
 def halves(row: Row, way: int) -> list[bool]:
     """Whether a row stands for a register operand, a memory operand, or both."""
-    if way in (PLAIN, REGISTER) or row.second is not None or row.half == 'r': return [False]
+    if way in (PLAIN, REGISTER) or row.second is not None or row.half == 'r' or any(x[0] in 'NU' for x in row.operands): return [False]
     if row.half == 'm' or any(x[0] == 'M' for x in row.operands): return [True]
     return [False, True]
 
@@ -284,7 +364,7 @@ def build() -> tuple[list[Form], list[int], list[int], list[int]]:
     by_opcode: dict[int, list[Row]] = {}
     for row in (row for line in TABLE.splitlines() if line for cell in line.split('|') for row in rows_of(cell)):
         by_opcode.setdefault(row.opcode, []).append(row)
-    opcodes, leaves = [PLAIN] * 512, [(0, 0, NONE)]  # leaf 0: an invalid opcode
+    opcodes, leaves = [PLAIN] * 0x500, [(0, 0, NONE)]  # leaf 0: an invalid opcode
     for opcode, rows in by_opcode.items():
         way = how(rows)
         mine: dict[int, tuple[int, int, int]] = {}

@@ -5,15 +5,16 @@ A record keeps what an instruction does, not how it was encoded: prefixes and se
 from emu.decoder.decode import NO_REGISTER, Instruction
 from emu.decoder.table import FIXED, GENERAL, SEGMENTS, WIDTHS
 from emu.isa.language import mask, signed
-from emu.isa.operands import IMM, MEM
+from emu.isa.operands import IMM, MEM, MM, XMM
 from emu.isa.state import DS, SS
 
 REGISTERS = {8: 'al cl dl bl ah ch dh bh'.split(), 16: 'ax cx dx bx sp bp si di'.split(), 32: 'eax ecx edx ebx esp ebp esi edi'.split()}
 SEGMENT_NAMES = [name.lower() for name in SEGMENTS]
-SIZES = {8: 'byte ptr ', 16: 'word ptr ', 32: 'dword ptr ', 64: 'qword ptr ', 80: 'tbyte ptr '}
+SIZES = {8: 'byte ptr ', 16: 'word ptr ', 32: 'dword ptr ', 64: 'qword ptr ', 80: 'tbyte ptr ', 128: 'xmmword ptr '}
 NUMBERED = {'AL': 8, 'CL': 8, 'DX': 16}  # registers whose width does not follow from the instruction's
 ESP, EBP, ESI, EDI = 4, 5, 6, 7
 ROLES = 'dst', 'src', 'third'
+PREDICATES = 'eq lt le unord neq nlt nle ord'.split()  # SDM 2, table 3-1
 
 
 def number(n: int) -> str:
@@ -53,6 +54,8 @@ def operand_text(ins: Instruction, role: str, operand: str, eip: int) -> str:
     if letter == 'A': return f'{number(ins.imm2)}:{number(ins.imm)}'
     kind = ins.form.fields[role + '_kind']
     if kind == IMM: return number(ins.imm & mask(w))
+    if kind == MM: return f'mm{n}'
+    if kind == XMM: return f'xmm{n}'
     if kind == MEM: return ('' if size in ('', 's', 'p') else SIZES[2 * w if size == 'a' else w]) + address(ins)
     return REGISTERS[w][n]
 
@@ -75,5 +78,6 @@ def disassemble(ins: Instruction, eip: int) -> str:
     elif text == 'ENTER': operands = [number(ins.imm), number(ins.imm2)]
     elif text == 'FNSTSW_AX': operands = ['ax']
     elif text == 'FCMOVCC': operands.insert(0, 'st(0)')
+    elif text == 'CMP_F' and ins.imm < 8: return f'cmp{PREDICATES[ins.imm]}{ins.form.mnemonic[3:]} {", ".join(operands[:2])}'
     elif text[0] == 'F' and text.endswith('_R'): operands.append('st(0)')
     return f'{mnemonic(ins)} {", ".join(operands)}'.rstrip()

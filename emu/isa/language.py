@@ -8,7 +8,7 @@ import ctypes
 import time
 from typing import Any, Callable, TypeVar
 
-DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC = 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18
+DE, DB, NMI, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC, XM = 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19
 
 FERR = 32  # no vector: `raise Fault(FERR)` has the processor wait for the interrupt that its FERR# pin leads to
 

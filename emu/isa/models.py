@@ -1,15 +1,17 @@
 """The processors of `-cpu`: what CPUID tells about each, and what RESET leaves in EDX (AP-485; SDM 2A, CPUID).
 
-Only what is emulated is announced: no MMX or SSE (so a pentium2 and pentium3 have FXSAVE, and otherwise differ from a pentiumpro in name only), no local APIC, MTRRs, PAT,
-machine checks or VME. Instructions are not taken away from older models, but CR4, EFLAGS.AC and ID and CPUID follow the model.
+Only what is emulated is announced: no local APIC, MTRRs, PAT, machine checks or VME. MMX, SSE and SSE2 are there where a model has them; no other instructions
+are taken away from older models, but CR4, EFLAGS.AC and ID and CPUID follow the model. DAZ comes with SSE2.
 """
 from typing import NamedTuple
 
 from emu.isa.state import State
 
-FPU, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, FXSR = (1 << bit for bit in (0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 24))  # leaf 1, EDX
+FPU, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, CLFSH, MMX, FXSR, SSE, SSE2 = (1 << bit for bit in (0, 2, 3, 4, 5, 6, 8, 11, 13, 15, 19, 23, 24, 25, 26))  # leaf 1, EDX
 P5 = FPU | DE | PSE | TSC | MSR | CX8
 P6 = P5 | PAE | PGE | CMOV
+P2 = P6 | SEP | MMX | FXSR
+P4 = P2 | SSE | SSE2 | CLFSH
 
 
 class Model(NamedTuple):
@@ -26,9 +28,10 @@ MODELS = {
     '486':        Model(0x0480, FPU, 1),
     'pentium':    Model(0x052c, P5, 1),
     'pentiumpro': Model(0x0619, P6 | SEP, 2),
-    'pentium2':   Model(0x0652, P6 | SEP | FXSR, 2),
-    'pentium3':   Model(0x0673, P6 | SEP | FXSR, 2),
-    'default':    Model(0x0633, P6 | SEP | FXSR, 2, 'emu i686'),
+    'pentium2':   Model(0x0652, P2, 2),
+    'pentium3':   Model(0x0673, P2 | SSE, 2),
+    'pentium4':   Model(0x0f29, P4, 2, 'Intel(R) Pentium(R) 4 CPU'),
+    'default':    Model(0x0633, P4, 2, 'emu i686'),
 }
 MODELS['qemu32'] = MODELS['default']
 

@@ -3,7 +3,7 @@ from emu.isa.language import GP, Fault, mask
 from emu.isa.state import CS, SS
 from emu.mem.access import load, load_for_write, store
 
-REG, IMM, MEM = 0, 1, 2  # i.dst_kind, i.src_kind
+REG, IMM, MEM, MM, XMM = 0, 1, 2, 3, 4  # i.dst_kind, i.src_kind
 
 
 def address(m, i):

@@ -15,12 +15,12 @@ def reset(m: State) -> None:
     """RESET."""
     for name in CLEARED:
         setattr(m, name, 0)
-    for array in (m.reg, m.pdpte, m.fpu_mantissa, m.fpu_exponent, m.msr, m.dr):
+    for array in (m.reg, m.pdpte, m.fpu_mantissa, m.fpu_exponent, m.xmm_low, m.xmm_high, m.msr, m.dr):
         for n in range(len(array)):
             array[n] = 0
     m.eip, m.reg[2], m.cr0 = 0xfff0, m.cpu_family, 0x60000010
     m.dr[6], m.dr[7] = 0xffff0ff0, 0x400
-    m.msr[PAT], m.fpu_control, m.a20 = PAT_RESET, 0x40, 0xffffffff
+    m.msr[PAT], m.fpu_control, m.mxcsr, m.a20 = PAT_RESET, 0x40, 0x1f80, 0xffffffff
     m.gdt_limit = m.idt_limit = 0xffff
     set_arithmetic_flags(m, 0)
     for n in range(8):

@@ -18,6 +18,7 @@ READABLE = 2  # of code; of data: writable
 LDT, TSS16, TASK_GATE, TSS32, BUSY = 2, 1, 5, 9, 2  # system types
 LAR_TYPES, LSL_TYPES = 0x1a3e, 0xa0e  # bit n: system type n answers: 1 2 3 4 5 9 B C; 1 2 3 9 B (SDM 2, LAR and LSL)
 EMULATED, TASK_SWITCHED, PROTECTED = 4, 8, 1  # CR0.EM, TS, PE
+OSFXSR = 0x200  # of CR4
 
 
 # --- a descriptor's parts (SDM 3A, figure 3-8) ---------------------------------------------------------------------------------------
@@ -172,6 +173,13 @@ def update_mode(m):
     m.user = user
     m.protected = protected
     fpu = m.cr0 & (EMULATED | TASK_SWITCHED) == 0
+    simd = 0
+    if m.cr0 & (EMULATED | TASK_SWITCHED) == 0:
+        sse = (m.cpu_features >> 25) & 1
+        sse2 = (m.cpu_features >> 26) & 1
+        simd = ((m.cpu_features >> 23) & 1) | (sse << 1) | (sse2 << 2)
+        if m.cr4 & OSFXSR: simd = simd | (sse << 3) | (sse2 << 4)
+    m.simd = simd
     m.mode = code32 | (stack32 << 1) | (user << 2) | (protected << 3) | (vm86 << 4) | (flat << 5) | (fpu << 6) | ((m.cr0 >> 31) << 7)
 
 

@@ -76,6 +76,11 @@ fpu_cs          32  1
 fpu_dp          32  1
 fpu_ds          32  1
 fpu_opcode      32  1   its 11 bits
+xmm_low         64  8   XMM0 to XMM7, each 16 bytes: bits 0 to 63, 64 to 127
+xmm_high        64  8
+mxcsr           32  1   control bits, and flags: those raised since compiled code was entered are in the host's (emu/isa/sse_lower.py)
+host_mxcsr      32  1   the host's own, while the guest's is in use; else 0
+simd            32  1   who may be executed now: MMX SSE ... (emu/isa/segments.py update_mode)
 msr             64  16  machine-specific registers that are only remembered (emu/isa/system.py numbers them)
 cpu_family      32  1   CPUID leaf 1 EAX
 cpu_features    32  1   CPUID leaf 1 EDX
@@ -125,6 +130,8 @@ tlb_addend      64  2048
 countdown       32  262144  executions until a translation is worth optimising; by them its uses are counted
 """
 
+MMX, MMX_OF_SSE, MMX_OF_SSE2, SSE, SSE2 = 1, 2, 4, 8, 16  # bits of simd, and the constant `needs`: by registers, and the extension that brought an instruction
+PAIRS = {'fpu_mantissa': 'fpu_exponent', 'xmm_low': 'xmm_high'}  # two fields that interleave, 16 bytes for each element
 COUNTERS = 1 << 18  # countdowns of translations, 32 bits each, behind the TLB: within reach of a displacement
 LOG_CODE, LOG_INTERRUPTS = 1, 2  # bits of logging: each decoded instruction, each delivery of an interrupt or exception
 PAGE_READ, PAGE_WRITE = 1, 2  # bits of a page_map word: directly readable (RAM, ROM), directly writable (RAM)
@@ -145,7 +152,9 @@ class Field:
 def lay_out() -> tuple[dict[str, Field], int]:
     """Offsets for LAYOUT, and the size of the whole."""
     fields, at = {}, 0
+    name = ''
     for line in LAYOUT.strip().splitlines():
+        before = name
         name, bits, count = line.split()[0], int(line.split()[1]), int(line.split()[2])
         size = bits // 8
         if name in ('tlb_read', 'tlb_write', 'tlb_addend'):
@@ -154,12 +163,12 @@ def lay_out() -> tuple[dict[str, Field], int]:
         if name == 'countdown':
             fields[name] = Field(COUNTERS_BASE, bits, count, 4)
             continue
-        if name == 'fpu_mantissa':
+        if name in PAIRS:
             at = -(-at // 16) * 16
             fields[name] = Field(at, bits, count, 16)
-            fields['fpu_exponent'] = Field(at + 8, 16, count, 16)
             at += 16 * count
-        elif name != 'fpu_exponent':
+        elif before in PAIRS: fields[name] = Field(fields[before].offset + 8, bits, count, 16)
+        else:
             at = -(-at // size) * size
             fields[name] = Field(at, bits, count, size)
             at += size * count

@@ -17,7 +17,7 @@ from emu.mem.paging import PAE, PG, WP, flush_page, flush_tlb, load_cr3, load_pd
 PE, ET, NW, CD = 1, 0x10, 0x20000000, 0x40000000  # of CR0
 CR0_BITS = 0xe005003f
 TSD, PCE = 4, 0x100  # of CR4
-CR4_FEATURES = (31, 31, 4, 2, 3, 6, 31, 13, 31, 24)  # for bits 0 to 9 of CR4 the feature bit of CPUID that allows it; 31: none does
+CR4_FEATURES = (31, 31, 4, 2, 3, 6, 31, 13, 31, 24, 25)  # for bits 0 to 10 of CR4 the feature bit of CPUID that allows it; 31: none does
 GD, BD = 0x2000, 0x2000  # DR7's general detect, and DR6's bit for it
 DR6_ONES, DR6_BITS = 0xffff0ff0, 0xe00f
 DR7_ONES, DR7_BITS = 0x400, 0xffff2fff
@@ -25,6 +25,7 @@ FLAT_CODE, FLAT_DATA = 0xc09b, 0xc093  # access of SYSENTER's segments
 TSC, SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 0x10, 0x174, 0x175, 0x176
 REMEMBERED = (0, 1, 0x17, 0x1b, 0x2a, 0x79, 0x8b, 0xc1, 0xc2, 0x119, 0x179, 0x17a, 0x186, 0x187, 0x1d9, 0x277)  # machine check address and type, platform,
 # APIC base, power-on, microcode load and revision, counters 0 and 1, cache control, MCG capabilities and status, event selects 0 and 1, debug control, PAT
+CLFSH = 19  # its bit among CPUID's features
 COUNTERS = 7  # where counters 0 and 1 are in it
 
 
@@ -72,13 +73,14 @@ def set_cr4(m, v):
     """CR4 = v: bits of features that the processor lacks are reserved."""
     n = 0
     known = PCE if m.cpu_family >= 0x600 else 0
-    while n < 10:
+    while n < 11:
         known = known | (((m.cpu_features >> CR4_FEATURES[n]) & 1) << n)
         n = n + 1
     if v & ~known: raise Fault(GP, 0)
     if v & ~m.cr4 & PAE and m.cr0 & PG: load_pdptes(m, m.cr3)
     m.cr4 = v
     flush_tlb(m)
+    update_mode(m)
 
 
 def LMSW(m, i):
@@ -172,7 +174,7 @@ def identify(m):
         put_four(m, m.cpu_name[n], m.cpu_name[n + 1], m.cpu_name[n + 2], m.cpu_name[n + 3])
     elif name: put_four(m, 0x80000004 if leaf == 0x80000000 else 0, 0, 0, 0)
     elif leaf == 0: put_four(m, m.cpuid_max, m.cpu_vendor[0], m.cpu_vendor[2], m.cpu_vendor[1])
-    elif leaf == 1: put_four(m, m.cpu_family, 0, 0, m.cpu_features)
+    elif leaf == 1: put_four(m, m.cpu_family, ((m.cpu_features >> CLFSH) & 1) << 11, 0, m.cpu_features)  # CLFLUSH's lines have 8 * 8 bytes
     elif leaf == 2 and m.cpuid_max >= 2: put_four(m, 1, 0, 0, 0)  # one call tells all: no cache or TLB is described
     else: put_four(m, 0, 0, 0, 0)
 

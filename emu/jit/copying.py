@@ -12,7 +12,8 @@ from emu.jit.fetch import ENDS, decode_block, form_of
 LONGEST = 64  # instructions in a block
 LINKS = 4  # that a block may have
 TARGET_MASK = tuple(0xffffffff if form.fields.get('w', 32) == 32 else 0xffff for form in FORMS)  # of a relative jump
-AMASK, LEN, BASE, IMM, DISP, IMM2, OPCODE, SEG = (FIELDS[name].offset for name in ('amask', 'len', 'base', 'imm', 'disp', 'imm2', 'opcode', 'seg'))
+AMASK, LEN, BASE, IMM, DISP, IMM2, OPCODE, SEG, DST, SRC = (FIELDS[name].offset for name in
+                                                           ('amask', 'len', 'base', 'imm', 'disp', 'imm2', 'opcode', 'seg', 'dst', 'src'))
 USER_TLB = 14  # log2 of the distance of the user's TLB from the supervisor's
 FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils for flat 32-bit protected-mode code suit
 GENERAL = 1 << 17  # in a recipe's key: it is for all other code
@@ -20,9 +21,9 @@ GENERAL = 1 << 17  # in a recipe's key: it is for all other code
 # the work area
 TABLE, CODE, BEGIN, BEGIN_GENERAL, COUNT, EXITS = 0, 8, 16, 24, 32, 40  # addresses: table of recipes, room for the code, pieces (four EXITs)
 VALUES = 72  # what fills the holes, 64 bits each:
-V_IMM, V_IMM2, V_DISP, V_EIP, V_TLB, V_LEN, V_COUNT, V_COUNTER, V_OPCODE, V_SEG, V_AMASK = range(VALUES, VALUES + 88, 8)
-INSTRUCTIONS, LENGTH, LINKED, LINK = 160, 168, 176, 184  # results: instructions, guest bytes, links; each link: offset of its rel32, of its stub, target
-WAYS = 288  # jumps out of what was copied: offset | target << 32 | number of the instruction << 40; and its EIP
+V_IMM, V_IMM2, V_DISP, V_EIP, V_TLB, V_LEN, V_COUNT, V_COUNTER, V_OPCODE, V_SEG, V_AMASK, V_DST, V_SRC = range(VALUES, VALUES + 104, 8)
+INSTRUCTIONS, LENGTH, LINKED, LINK = 176, 184, 192, 200  # results: instructions, guest bytes, links; each link: offset of its rel32, of its stub, target
+WAYS = 296  # jumps out of what was copied: offset | target << 32 | number of the instruction << 40; and its EIP
 PLAN = WAYS + 16 * 8 * LONGEST  # the piece for each instruction
 RECORDS = PLAN + 8 * LONGEST
 AREA = RECORDS + (LONGEST << 6)
@@ -181,6 +182,8 @@ def copy_block(m, b, p, room, eip, counter):
         host_store(b + V_OPCODE, 64, host_load(r + OPCODE, 16))
         host_store(b + V_SEG, 64, host_load(r + SEG, 8))
         host_store(b + V_AMASK, 64, host_load(r + AMASK, 32))
+        host_store(b + V_DST, 64, host_load(r + DST, 8) << 4)
+        host_store(b + V_SRC, 64, host_load(r + SRC, 8) << 4)
         piece = host_load(b + PLAN + (n << 3), 64)
         ways = copy_piece(b, at, piece, n, start, ways)
         at = at + size_of(piece)

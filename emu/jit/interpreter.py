@@ -7,14 +7,14 @@ All of them pass (State, record) with preserve_nonecc, so nothing is saved betwe
 from typing import Any, Callable
 
 from emu.decoder.table import FORMS, Form
-from emu.isa import x87_lower
+from emu.isa import sse_lower
 from emu.isa.clock import guest_time
 from emu.isa.interrupts import handle_fault, take_interrupt
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
 from emu.jit import copying, dispatch, fetch
 from emu.jit.fetch import current
-from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word
+from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word, host_functions
 from emu.mem.paging import flush_tlb, translate, write_protect
 from emu.tcache import replay
 
@@ -142,8 +142,10 @@ def run_function(program: Program) -> str:
     f.jump('ret i64 3')
     f.label('spent')
     f.jump('ret i64 0')
-    return define('i64 @run(ptr %m) nounwind', f) + ('define i64 @step(ptr %m) nounwind {\n  call preserve_nonecc void @next(ptr %m, ptr null)\n'
-                                                      '  ret i64 0\n}\ndefine i64 @cycles() nounwind {\n  %c = call i64 @llvm.readcyclecounter()\n  ret i64 %c\n}\n')
+    crossing = '  call void @sse_in(ptr %m)\n{}\n  call i1 @sse_out(ptr %m)\n  ret i64 %why\n}}\n'
+    return define('i64 @blocks(ptr %m) nounwind', f) + ('define i64 @run(ptr %m) nounwind {\n' + crossing.format('  %why = call i64 @blocks(ptr %m)')
+            + 'define i64 @step(ptr %m) nounwind {\n' + crossing.format('  call preserve_nonecc void @next(ptr %m, ptr null)\n  %why = add i64 0, 0')
+            + 'define i64 @cycles() nounwind {\n  %c = call i64 @llvm.readcyclecounter()\n  ret i64 %c\n}\n')
 
 
 def lookup_function(program: Program) -> str:
@@ -181,9 +183,9 @@ out:
 
 def declarations(program: Program) -> str:
     """Everything that a module of handlers may call."""
-    x87 = ''.join(f'declare {line.split("define ", 1)[1].replace("internal ", "").split("{")[0]}\n'
-                  for line in x87_lower.functions().splitlines() if line.startswith('define'))
-    return (''.join(f'declare {program.signature(name)}\n' for name in program.asked) + x87
+    host = ''.join(f'declare {line.split("define ", 1)[1].replace("internal ", "").split("{")[0]}\n'
+                  for line in host_functions().splitlines() if line.startswith('define'))
+    return (''.join(f'declare {program.signature(name)}\n' for name in program.asked) + host + 'declare void @sse_back(ptr, i1)\ndeclare i1 @sse_out(ptr)\n'
             + ''.join(f'declare void @fill{w}(ptr, i{w}, i64)\n' for w in (16, 32))
             + ''.join(f'declare {HANDLER.format(name)}\n' for name in ('next', 'fault')))
 
@@ -208,6 +210,6 @@ def modules() -> tuple[list[str], str]:
             shared.append(Outlined(program, name).ir)
             done.add(name)
     head = HEAD + tables(program)
-    body = x87_lower.functions().replace('define internal', 'define') + fills() + crossings() + common + ''.join(shared)
+    body = host_functions().replace('define internal', 'define') + fills() + crossings() + sse_lower.crossings() + common + ''.join(shared)
     pieces = [''.join(handlers[n::MODULES]) for n in range(MODULES)]
     return [head + declarations(program) + piece + TAIL for piece in pieces] + [HEAD + tables(program) + body + TAIL], ''

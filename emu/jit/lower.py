@@ -11,10 +11,10 @@ import textwrap
 import time
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from emu.decoder import record
-from emu.isa import language, state, x87_lower
+from emu.isa import language, sse_lower, state, x87_lower
 
 BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mult: ('mul', operator.mul), ast.BitAnd: ('and', operator.and_),
           ast.BitOr: ('or', operator.or_), ast.BitXor: ('xor', operator.xor), ast.LShift: ('shl', operator.lshift), ast.RShift: ('ashr', operator.rshift)}
@@ -22,6 +22,14 @@ COMPARE = {ast.Eq: ('eq', operator.eq), ast.NotEq: ('ne', operator.ne), ast.Lt: 
            ast.Gt: ('sgt', operator.gt), ast.GtE: ('sge', operator.ge)}
 CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'code_written': 2,
              'log_interrupt': 4, 'log_code': 3}
+
+
+HOST = x87_lower.NAMES | sse_lower.NAMES  # primitives that are functions of the host's instructions
+
+
+def host_functions(names: Iterable[str] = HOST) -> str:
+    """The IR of such primitives."""
+    return x87_lower.functions(x87_lower.NAMES & set(names)) + sse_lower.functions(sse_lower.NAMES & set(names))
 
 
 class Word(str):
@@ -94,7 +102,7 @@ def may_fault(text: Callable[..., Any]) -> bool:
 
 
 def is_primitive(function: Callable[..., Any]) -> bool:
-    return function.__module__ == language.__name__ or function.__name__ in x87_lower.NAMES
+    return function.__module__ == language.__name__ or function.__name__ in HOST
 
 
 class Program:
@@ -241,14 +249,17 @@ class Lower:
         names = parameters(text)
         assert len(names) == len(args), f'{text.__name__} takes {names}'
         self.env = {n: self.as_record(v) if n == 'i' else v for n, v in zip(names, args)}
-        self.ret = SimpleNamespace(exit=self.new(), slot=None, constant=None, depth=self.depth)
+        self.ret = SimpleNamespace(exit=self.new(), slot=None, constant=None, depth=self.depth, reached=False)
         self.globals, self.text = text.__globals__, text
         self.block(tree(text).body)
         ret = self.ret
+        comes_back = self.open or ret.reached
         self.label(ret.exit)
         self.env, self.ret, self.globals, self.text = outer
         if ret.slot and ret.constant is not None:
             raise SyntaxError(f'{text.__name__}: a known and an unknown return')
+        if not comes_back:
+            return 0  # it always raises: what follows is never reached
         return self.emit(f'load i64, ptr {ret.slot}') if ret.slot else ret.constant
 
     def as_record(self, v: Value) -> Value:
@@ -281,9 +292,12 @@ class Lower:
         name = text.__name__
         if name in CALLBACKS:
             target = self.emit(f'load ptr, ptr {self.state_place("call_" + name, 0)}', str)
-            return self.emit(f'call i64 {target}({", ".join(f"i64 {self.word(v)}" for v in args[1:])})')
-        if name in x87_lower.NAMES:
-            return self.emit(f'call i64 @{name}(ptr %m, {", ".join(f"i64 {self.word(v)}" for v in args[1:])})')
+            inside = self.emit('call i1 @sse_out(ptr %m)', str)
+            v = self.emit(f'call i64 {target}({", ".join(f"i64 {self.word(v)}" for v in args[1:])})')
+            self.lines.append(f'  call void @sse_back(ptr %m, i1 {inside})')
+            return v
+        if name in HOST:
+            return self.emit(f'call i64 @{name}({", ".join(["ptr %m", *(f"i64 {self.word(v)}" for v in args[1:])])})')
         if all(known(v) for v in args):
             return text(*args)
         return getattr(self, 'p_' + name)(*args)
@@ -485,6 +499,7 @@ class Lower:
                 raise SyntaxError(f'not in the language of the texts: {ast.unparse(s)}')
 
     def give_back(self, v: Value) -> None:
+        self.ret.reached = True
         if v is not None:
             if self.ret.slot is None and self.depth == self.ret.depth and not isinstance(v, Slot):
                 self.ret.constant = v  # nothing was returned on another path: the value itself, known or not

@@ -13,16 +13,16 @@ from typing import Any, Callable
 import llvmlite.binding as llvm
 
 from emu.decoder.table import FORMS
-from emu.isa import flags, operands, x87_lower
+from emu.isa import flags, operands
 from emu.isa.language import signed as signed_number
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
 from emu.jit import build
 from emu.jit.interpreter import REGISTERS, TRANSLATION
-from emu.jit.lower import HEAD, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
+from emu.jit.lower import HEAD, HOST, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.jit.patch import FORMATS, Translator, branch_target, link_rel, read_object
 from emu.jit.regions import Part, Region
-from emu.jit.stencils import FLAT, OPTIMISE, REDO, TAIL, Unsuitable, x87
+from emu.jit.stencils import FLAT, OPTIMISE, REDO, TAIL, Unsuitable, host
 from emu.tcache.cache import Blob, Key, Link
 from emu.tcache.image import ANYWHERE, LINK, Image
 from emu.tcache.policies import OPTIMISED
@@ -60,11 +60,11 @@ class Optimised(Lower):
         self.splits = 0  # returns inside conditions: what follows is conditional, up to the end of the text they are in
         self.missed: set[str] = set()
         self.exits: dict[int, str] = {}
-        self.primitives: set[str] = set()  # of x87
+        self.primitives: set[str] = set()  # of the host's instructions
         self.cold: list[tuple[str, list[str], Pending, str, int, int, int]] = []  # what cold_exit is told
         for part in region.parts.values(): self.part(part)
         for exit_ in self.cold: self.cold_exit(*exit_)
-        self.ir = (HEAD + HOLE + x87(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in self.exits.values())
+        self.ir = (HEAD + HOLE + host(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in self.exits.values())
                    + f'define preserve_nonecc void @region({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n'
                    + '\n'.join(self.slots + self.way_in() + self.lines) + '\n}\n' + TAIL + CONSTANT)
 
@@ -204,7 +204,7 @@ class Optimised(Lower):
 
     def primitive(self, text: Callable[..., Any], args: list[Value]) -> Value:
         if text.__module__ == 'emu.isa.language' and args and isinstance(args[0], Machine): return self.leave()  # ports, devices
-        if text.__name__ in x87_lower.NAMES: self.primitives.add(text.__name__)
+        if text.__name__ in HOST: self.primitives.add(text.__name__)
         return super().primitive(text, args)
 
     def read_record(self, i: Record, name: str) -> Value:

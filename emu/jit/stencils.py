@@ -15,23 +15,24 @@ from itertools import product
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from emu.decoder.table import FORMS, Form
-from emu.isa import operands, x87_lower
+from emu.isa import operands
 from emu.isa.language import mask
-from emu.isa.operands import REG, address, get_reg
+from emu.isa.operands import MM, REG, XMM, address, get_reg
 from emu.isa.state import CS, DS, FIELDS, GS
 from emu.isa.texts import TEXTS
 from emu.jit.interpreter import REGISTERS, TRANSLATION
-from emu.jit.lower import HEAD, Lower, Machine, Program, Record, Slot, Value, Word, known
+from emu.jit.lower import HEAD, HOST, Lower, Machine, Program, Record, Slot, Value, Word, host_functions, known
 from emu.mem.access import linear
 
 FLAG_WORDS = frozenset(('result', 'carries'))
-HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode', 'seg', 'amask')
+HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode', 'seg', 'amask', 'dst', 'src')  # dst, src: of an MMX or XMM register, times 16
 TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
         **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}
 ANY = {('user', 0): 0, **{('reach', n): 0 for n in range(6)}}  # a check that may be left out may be made, too
 WRITE_SOURCE = ('XCHG', 'XADD')
 SEGMENT_SOURCE = ('PUSH_SEG', 'MOV_FROM_SEG')
+SPARED = re.compile('XADD_.*_RR|CMOVCC_16|PEXTRW_32_RPI|PMOVMSKB_32_RP')  # forms that compilers do not ask for, and that would take 650 stencils
 FIXED = {'rep': 0, 'lock': 0, 'amask': 0xffffffff}  # what a flat stencil takes for granted of an instruction; checked only if it asked
 
 
@@ -41,6 +42,10 @@ class Unsuitable(Exception):
 
 class Open(str):
     """The number of a segment register that is a hole."""
+
+
+class Hole(str):
+    """That of an MMX or XMM register, which State has 16 bytes apart."""
 
 
 class Stencil(Lower):
@@ -123,13 +128,18 @@ class Stencil(Lower):
         if name in FIXED and not (name == 'amask' and self.general):
             self.flat |= name == 'amask'
             return FIXED[name]
-        if name in HOLES:
+        if self.fields.get(name + '_kind') in (MM, XMM):
+            return Hole(name)
+        if name in HOLES and name not in ('dst', 'src'):
             return self.hole(name)
         raise Unsuitable(f'{self.name} needs {name}')
 
     def state_place(self, name: str, index: Value) -> str:
         if isinstance(index, Open):
             return self.emit(f'getelementptr i{8 * FIELDS[name].stride}, ptr {super().state_place(name, 0)}, i64 {self.hole(index)}', str)
+        if isinstance(index, Hole):
+            assert FIELDS[name].stride == 16
+            return self.emit(f'getelementptr i8, ptr {super().state_place(name, 0)}, i64 {self.emit(f"ptrtoint ptr @{index} to i64")}', str)
         place = super().state_place(name, index)
         if name.startswith('tlb_'):
             return self.emit(f'getelementptr i8, ptr {place}, i64 {self.emit("ptrtoint ptr @tlb to i64")}', str)
@@ -271,7 +281,7 @@ def specialised(form: Form) -> Iterator[tuple[str, dict[str, int]]]:
 
 def operation_stencils(form: Form) -> Iterator[Stencil]:
     """The stencils of a form, none if its text does not suit; those that set flags also without ('-'), those that are for flat code only also for all ('~')."""
-    if form.ends == 'end' and form.text not in ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR'):
+    if form.ends == 'end' and form.text not in ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR') or SPARED.match(form.name):
         return
     for suffix, fields in specialised(form):
         flat = stencil(form.name + suffix, form, fields)
@@ -409,12 +419,12 @@ def exits() -> str:
 
 def head() -> str:
     holes = ''.join(f'@{h} = external dso_local global i8, !absolute_symbol !0\n' for h in HOLES)
-    return HEAD + ''.join(f'declare preserve_nonecc void @{t}({TRANSLATION})\n' for t in TARGETS) + holes + x87()
+    return HEAD + ''.join(f'declare preserve_nonecc void @{t}({TRANSLATION})\n' for t in TARGETS) + holes + host()
 
 
-def x87(names: Iterable[str] = x87_lower.NAMES) -> str:
-    """x87 primitives, to be inlined: a stencil calls nothing."""
-    return x87_lower.functions(names).replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
+def host(names: Iterable[str] = HOST) -> str:
+    """Primitives of the host's instructions, to be inlined: a stencil calls nothing."""
+    return host_functions(names).replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
 
 
 TAIL = '!0 = !{i64 -2147483648, i64 2147483648}\n!1 = !{!"branch_weights", i32 1, i32 1000}\n'

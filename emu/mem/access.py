@@ -81,6 +81,18 @@ def write(m, a, w, v, user):
     else: write_slow(m, a, w, v, user)
 
 
+def writable(m, p, n):
+    """Faults now if not all of n bytes at linear address p can be written."""
+    translate(m, p, m.user, 1)
+    if (p & 4095) + n > 4096: translate(m, (p + n - 1) & 0xfffff000, m.user, 1)
+
+
+def readable(m, p, n):
+    """Faults now if not all of n bytes at linear address p can be read."""
+    translate(m, p, m.user, 0)
+    if (p & 4095) + n > 4096: translate(m, (p + n - 1) & 0xfffff000, m.user, 0)
+
+
 @outlined
 def read_slow(m, a, w, user):
     """A TLB miss, an access to two pages, a device, a breakpoint's page: w bits."""

@@ -25,8 +25,8 @@ NONE, TIMEOUT = 0xffffffff, 0xff
 CASE = np.dtype([
     ('reg', '<u4', 8), ('eip', '<u4'), ('eflags', '<u4'), ('seg', '<u2', 6), ('fop', '<u2'), ('ncode', '<u2'), ('code_at', '<u4'),
     ('trap', '<u4'), ('error', '<u4'), ('cr2', '<u4'), ('stray', '<u4'), ('tag', '<u4'),
-    ('code', 'u1', 32), ('fpu', 'u1', 108), ('mem', 'u1', 512), ('pad', 'u1', 4)])
-assert CASE.itemsize == 736
+    ('code', 'u1', 32), ('fpu', 'u1', 108), ('mem', 'u1', 512), ('mxcsr', '<u4'), ('xmm', 'u1', 128)])
+assert CASE.itemsize == 864
 HEADER = 16 + 15 * 16
 
 # The LDT, entry 1 on: base, limit, then modify_ldt's flags: 32-bit, contents (0 data, 1 expand-down, 2 code, 3 conforming), read or execute only, in pages, not present
@@ -111,6 +111,7 @@ def blank(n: int) -> np.ndarray:
     batch['eflags'] = 0x202
     batch['seg'] = [DATA32, CODE32, DATA32, DATA32, 0, 0]
     batch['eip'] = batch['code_at'] = CODE + 0x800
+    batch['mxcsr'] = 0x1f80
     batch['reg'][:, 4] = WINDOW + 384
     batch['fpu'][:, :28] = np.frombuffer(struct.pack('<IIIIIII', 0xffff037f, 0xffff0000, 0xffffffff, 0, 0, 0, 0), np.uint8)
     return batch

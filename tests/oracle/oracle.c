@@ -21,9 +21,10 @@ struct fcase {
     u32 trap, error, cr2, stray; /* out; stray: non-zero bytes in the data pages outside the window */
     u32 tag;                     /* free for the caller */
     u8 code[32], fpu[108], mem[512];  /* fpu: as FNSAVE stores it; mem: at WINDOW, across a page boundary */
-    u8 pad[4];
+    u32 mxcsr;
+    u8 xmm[128];
 };
-_Static_assert(sizeof(struct fcase) == 736, "host.py says the same");
+_Static_assert(sizeof(struct fcase) == 864, "host.py says the same");
 
 struct sigcontext {
     u16 gs, gsh, fs, fsh, es, esh, ds, dsh;
@@ -68,6 +69,9 @@ static void prepare(struct fcase *k, struct sigcontext *c) {
     c->ip = k->eip; c->flags = k->eflags;
     copy(c->fpstate, k->fpu, 108);
     *(u16 *)(c->fpstate + 112 + 6) = 0;  /* FOP comes from the FXSAVE half */
+    *(u32 *)(c->fpstate + 112 + 24) = k->mxcsr;
+    copy(c->fpstate + 112 + 160, k->xmm, 128);
+    if (*(u32 *)(c->fpstate + 112 + 464) == 0x46505853) c->fpstate[112 + 512] |= 3;  /* XSTATE_BV: x87 and XMM are not in their initial state */
 }
 
 static void collect(struct fcase *k, struct sigcontext *c, u32 trap) {
@@ -78,6 +82,8 @@ static void collect(struct fcase *k, struct sigcontext *c, u32 trap) {
     k->eip = c->ip; k->eflags = c->flags; k->trap = trap; k->error = c->err; k->cr2 = c->cr2;
     copy(k->fpu, c->fpstate, 108);
     k->fop = *(u16 *)(c->fpstate + 112 + 6);
+    k->mxcsr = *(u32 *)(c->fpstate + 112 + 24);
+    copy(k->xmm, c->fpstate + 112 + 160, 128);
     copy(k->mem, (void *)WINDOW, 512);
     k->stray = 0;
     for (u32 *p = (u32 *)DATA; p < (u32 *)(DATA + 0x2000); p++) k->stray += *p && ((u32)p < WINDOW || (u32)p >= WINDOW + 512);

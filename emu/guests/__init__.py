@@ -14,7 +14,7 @@ from typing import Callable, Iterator, NamedTuple
 
 from emu import cache
 from emu.errors import EmuError, file_error
-from emu.guests import cds, disk, firmware, floppies, linux, tools
+from emu.guests import cds, disk, firmware, floppies, linux, netboot, tools
 
 RECORD = 'packages.json'
 
@@ -40,6 +40,7 @@ GUESTS = {
     'cds': Guest('ISOLINUX, GRUB, and the memtest86+ floppy emulated', cds.make, cds.SOURCES, ('tools', 'floppies')),
     'invaders': Guest('grub-invaders, a multiboot kernel', floppies.make_invaders, floppies.INVADERS_SOURCES),
     'firmware': Guest('SeaBIOS (bios-256k.bin, bios.bin), VGA BIOSes (vgabios-stdvga.bin, vgabios.bin), iPXE for ne2k_pci', firmware.make, firmware.SOURCES),
+    'netboot': Guest('a directory to boot from over the network: kernel, initramfs, boot.ipxe', netboot.make, netboot.SOURCES, ('linux',)),
     'tools': Guest('no guest: programs of this machine that make disks, floppies and CDs', tools.make, tools.SOURCES),
 }
 

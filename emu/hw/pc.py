@@ -17,7 +17,7 @@ from emu.hw.fw_cfg import NOTHING, Firmware, FwCfg
 from emu.hw.i8042 import I8042
 from emu.hw.ide import Channel, Device
 from emu.hw.lpt import Lpt
-from emu.hw.ne2000 import Ne2kPci, Ne2000
+from emu.hw.ne2000 import Ne2kPci, Ne2000, identified
 from emu.hw.pci import Pci
 from emu.hw.pic import Pic
 from emu.hw.piix_ide import PiixIde
@@ -140,7 +140,7 @@ class Pc:
             board.connect(self.bus, nic.iobase)
             return board
         card = Ne2000(nic.mac, lambda level: self.pci.set_interrupt(NIC_SLOT + n, 1, level), nic.transmit)
-        self.pci.add(NIC_SLOT + n, 0, Ne2kPci(self.bus, card, Rom(self.memory, boot_rom) if boot_rom and n == 0 else None))
+        self.pci.add(NIC_SLOT + n, 0, Ne2kPci(self.bus, card, Rom(self.memory, identified(boot_rom)) if boot_rom and n == 0 else None))
         return card
 
     def com_irq(self, n: int) -> Callable[[bool], None]:

@@ -187,6 +187,7 @@ class Connection:
             if 0 < n < left and n < self.mss and at: break  # only a part of a segment fits: there is an ACK to come, and more window with it
             self.send(self.next, n)
             forced = False
+        if not self.window and self.outgoing and self.deadline is None: self.arm()  # to ask for a window
 
     def send(self, number: int, n: int) -> None:
         """Sends n bytes from a number on, perhaps again, and the FIN if it is next."""
@@ -206,7 +207,9 @@ class Connection:
     def arm(self) -> None:
         """Starts the timer for sending again."""
         self.deadline = self.clock.now() + min(self.timeout << self.tries, LONGEST)
-        if self.timer is None: self.timer = self.clock.at(self.deadline, self.late)
+        if self.timer is None or self.timer.time > self.deadline:
+            self.clock.cancel(self.timer)
+            self.timer = self.clock.at(self.deadline, self.late)
 
     def late(self) -> None:
         """No answer in time."""
@@ -295,9 +298,7 @@ class Connection:
             if self.duplicates == 3 and self.recover is None:
                 self.recover = self.next
                 self.again()
-        if not window:
-            self.tries = min(self.tries, PATIENCE // 2)  # it is alive
-            if self.outgoing and self.deadline is None: self.arm()  # to ask for a window
+        if not window: self.tries = min(self.tries, PATIENCE // 2)  # it is alive
         self.push()
         if self.was_full and self.application and len(self.outgoing) <= LIMIT // 2:
             self.was_full = False

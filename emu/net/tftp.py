@@ -11,7 +11,7 @@ from emu.net.files import open_file
 RRQ, WRQ, DATA, ACK, ERROR, OACK = range(1, 7)
 TRANSFERS = 16  # at a time
 TIMEOUT, RETRIES = 1_000_000_000, 5
-LARGEST = 1428  # bytes of a block: what fits a frame
+LARGEST = 1468  # bytes of a block: what fits a frame
 WINDOW = 16  # blocks
 
 

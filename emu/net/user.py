@@ -5,7 +5,7 @@ answers ARP, DHCP and pings, and has boot files by TFTP and HTTP; the name serve
 that listen on nothing else, are out of reach unless allow-loopback (then the gateway's ports are theirs) or guestfwd says otherwise.
 
 Bounded: CONNECTIONS TCP connections of at most 2 x 128 KB each, FLOWS flows of datagrams, 16 packets in fragments, 64 hardware addresses.
-Left out: IPv6, multicast, IGMP, time exceeded (traceroute), path MTU discovery by ICMP, other networks than 10.0.2.0/24.
+Left out: IPv6 (but for saying so, ipv6.py), multicast, IGMP, time exceeded (traceroute), path MTU discovery by ICMP, other networks than 10.0.2.0/24.
 """
 import os
 import socket
@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 
 from emu.errors import EmuError
 from emu.hw.clock import Clock, Timer
-from emu.net import Wire, packets
+from emu.net import Wire, ipv6, packets
 from emu.net.dhcp import DNS, GATEWAY, Dhcp
 from emu.net.http import Http
 from emu.net.nat import AGAIN, DATAGRAMS, Flow, Splice, listen, nameserver, ping
@@ -144,6 +144,7 @@ class User:
         """A frame of the guest's."""
         kind, payload = int.from_bytes(frame[12:14], 'big'), frame[14:]
         if kind == packets.ARP: self.arp(payload)
+        elif kind == ipv6.IPV6 and (answer := ipv6.answer(payload, mac(GATEWAY))): self.wire.deliver(answer)
         elif kind == packets.IP and (frame[0] & 1 or frame[:2] == b'\x52\x55') and (packet := packets.parse_ip(payload)): self.take(packet, frame[6:12])
 
     def learn(self, address: bytes, hardware: bytes) -> None:

@@ -1,4 +1,4 @@
-"""IPv6: the answer that there is none. A router advertisement (RFC 4861, 4.2) without prefixes and with a lifetime of 0 says so to those who would wait for one: iPXE, 13 seconds."""
+"""IPv6: the answer that there is none. A router advertisement (RFC 4861, 4.2) without prefixes and with a lifetime of 0 says so to those who would wait: iPXE, 13 seconds."""
 import struct
 
 from emu.net.packets import checksum, ethernet

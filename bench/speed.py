@@ -1,6 +1,6 @@
 """How fast the guest kernels of bench/guest run under emu, under QEMU (TCG) and natively: a table and a plot in bench/reports/.
 
-One multiboot image and one Linux program are linked from the same objects. A kernel runs in a process of its own under each system in turn, which also compares
+One multiboot image and one Linux program are linked from the same objects (but the kernels of real mode are native in C). A kernel runs in a process of its own under each system in turn, which also compares
 the checksums. Timed is what lies between the lines START and END as they arrive, so starting up does not count, but all translating does: nothing
 is kept from one run to the next. `emu setup` runs before.
 """
@@ -28,7 +28,7 @@ KERNELS = {
     'fibonacci': 'recursive Fibonacci',
     'bytecode': 'bytecode interpreter, indirect jumps', 'strings': 'rep movs, rep stos', 'x87': 'x87: five bodies', 'rewrite': 'code that rewrites itself',
     'together': 'code, data and stack in one page',
-    'functions': '16,000 small functions in turn',
+    'functions': '16,000 small functions in turn', 'real_sieve': 'real mode: sieve', 'real_calls': 'real mode: far calls and pointers',
 }
 CFLAGS = ('-m32 -O2 -march=i686 -mno-sse -mno-mmx -mfpmath=387 -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables '
           '-fcf-protection=none -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror').split()
@@ -55,13 +55,13 @@ class System:
 
 def build(folder: Path) -> tuple[Path, Path]:
     """The multiboot image and the native program, of the same objects."""
-    objects = {name: folder / f'{name}.o' for name in (*SHARED, 'start.S', 'guest.c')}
+    objects = {name: folder / f'{name}.o' for name in (*SHARED, 'start.S', 'guest.c', 'real.S')}
     for name, path in objects.items():
         subprocess.run(['gcc', *CFLAGS, '-c', '-o', path, GUEST / name], check=True)
     shared = [objects[name] for name in SHARED]
     image, native = folder / 'image', folder / 'native'
     link = ['gcc', '-m32', '-no-pie', '-Wl,--no-warn-rwx-segments']
-    bare = ['-nostdlib', '-static', '-Wl,--build-id=none', '-T', GUEST / 'guest.ld', objects['start.S'], objects['guest.c']]
+    bare = ['-nostdlib', '-static', '-Wl,--build-id=none', '-T', GUEST / 'guest.ld', objects['start.S'], objects['guest.c'], objects['real.S']]
     subprocess.run([*link, *bare, *shared, '-o', image], check=True)
     subprocess.run([*link, '-O2', '-o', native, GUEST / 'native.c', *shared], check=True)
     return image, native

@@ -22,7 +22,7 @@ from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, dispatch, eager, fetch, optimise
 from emu.jit.copying import LONGEST
 from emu.jit.lower import CALLBACKS
-from emu.jit.patch import Translator, is_general
+from emu.jit.patch import Translator
 from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory
@@ -356,7 +356,7 @@ class Cpu:
             self.c_translate(m.address, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
             p = self.host_address()
         blob = self.cache.blobs[p, m.eip, m.mode]
-        if not self.worker or is_general(m.mode): return self.count_from(blob, NEVER)
+        if not self.worker: return self.count_from(blob, NEVER)
         full = len(self.asked) >= QUEUE
         self.count_from(blob, WARM if full else NEVER)
         if blob.key not in self.asked and (found := self.revive(blob)) and self.take_in(found): return
@@ -366,7 +366,7 @@ class Cpu:
             return self.count_from(blob, WARM * PATIENCE)
         self.revival.missed()
         covered: list[Blob] = []
-        chosen = region(m.eip, partial(self.neighbour, blob.key, covered))
+        chosen = region(m.eip, partial(self.neighbour, blob.key, covered), p & 4095)
         for other in covered: self.count_from(other, NEVER)
         what = Job(blob.key, chosen, self.guest_bytes(blob.key, chosen), covered)
         self.asked.add(blob.key)
@@ -392,7 +392,7 @@ class Cpu:
     def part(self, first: Key, eip: int) -> Part | None:
         """The block at EIP in the page of `first`, if there is something to optimise."""
         p = first[0] + eip - first[1]
-        block = self.translator.block(p, 4096 - (p & 4095), first[2])
+        block = self.translator.block(p, min(4096 - (p & 4095), (1 << 32) - eip), first[2])
         return Part(eip, block) if block else None
 
     def guest_bytes(self, key: Key, chosen: Region) -> list[bytes]:
@@ -442,9 +442,9 @@ class Cpu:
 
     def translation(self, key: Key, room: int) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
-        if self.at_once and not is_general(key[2]):
+        if self.at_once:
             if not self.part(key, key[1]): return None
-            chosen = region(key[1], partial(self.part, key))
+            chosen = region(key[1], partial(self.part, key), key[0] & 4095)
             obj, seconds = optimise.compile_region(chosen, key[2])
             if obj and (image := optimise.image(obj, chosen, key[2], self.guest_bytes(key, chosen), seconds)): return self.placed(image, key)
         return self.translator.translate(key, room, self.next_counter() if self.counting else 0)

@@ -32,13 +32,16 @@ from tests.cases import (
     value,
 )
 from tests.floats import fpu_image, mxcsr, number, simd
-from tests.harness import IDT, STACK, TABLES, Guest
+from tests.harness import IDT, PAGE_TABLE, STACK, TABLES, Guest
 from tests.oracle.host import BASE16, CODE, CODE16, DATA, DATA16, DATA32, WINDOW, blank
 
 T = TypeVar('T')
 HOME = CODE + 0xf00  # programs begin here and go on in the next page
 COUNTER = DATA + 0x40
 ROUNDS = 3
+LOW_CODE, LOW_DATA = 0x10000, 0x20000  # where CODE and BASE16 are in real and virtual-8086 mode
+PARAGRAPHS = (LOW_DATA >> 4, LOW_DATA >> 4, (LOW_DATA >> 4) - 1, 0x1800, 0xffff)  # that segment registers are loaded with there
+LOW_PAGES = (LOW_CODE, LOW_CODE + 0x1000, LOW_DATA + 0x8000, LOW_DATA + 0x9000, 0x18000)  # what there is of them in virtual-8086 mode
 MODES = ('flat', 'segments', 'real', 'v86')
 REAL_HANDLERS = 0x6000  # code segment 600h
 REAL_VECTORS = b''.join(struct.pack('<HH', v, REAL_HANDLERS >> 4) for v in range(256))
@@ -193,6 +196,21 @@ def mov16(n: int, v: int) -> bytes:
     return b'\x66' + mov(n, v)
 
 
+def far_chunk(rng: Generator) -> Chunk:
+    """A far JMP, CALL or RET to another chunk, or a segment register loaded, as real and virtual-8086 mode do it."""
+    selector, skip = struct.pack('<H', LOW_CODE >> 4), int(rng.integers(0, 5))
+    data = struct.pack('<H', int(rng.choice(PARAGRAPHS)))
+    pop = any_of(rng, (b'\x07', b'\x1f', b'\x0f\xa1', b'\x0f\xa9'))
+    stack = mov16(4, STACK_TOP - BASE16)
+    match rng.integers(6):
+        case 0: return Chunk(b'\xea\0\0' + selector, (1, 2, False), skip)
+        case 1: return Chunk(b'\x9a\0\0' + selector + stack, (1, 2, False), skip)
+        case 2: return Chunk(stack + b'\x68' + selector + b'\x68\0\0\xcb', (len(stack) + 4, 2, False), skip)
+        case 3: return Chunk(stack + b'\x68' + data + pop)
+        case 4: return Chunk(stack + b'\x68' + data + b'\x68\x44\x44\x89\xe3\x36' + any_of(rng, (b'\xc4', b'\xc5', b'\x0f\xb4')) + b'\x0f')  # mov bx, sp; les cx, ss:[bx]
+        case _: return Chunk(b'\x68' + struct.pack('<H', LOW_DATA >> 4) + pop)
+
+
 def chunk16(rng: Generator, form: Form, mode: str) -> Chunk:
     """The same in 16-bit code: registers and operands as single cases have them (cases.py)."""
     odds = lambda n: not rng.integers(n)  # noqa: E731
@@ -220,7 +238,7 @@ def chunk16(rng: Generator, form: Form, mode: str) -> Chunk:
     if i.seg not in (1, 2) and odds(15):  # round the end of 64 KB
         for n in {i.base, i.index, 6, 7} - {4, 8}: d.reg[n] = int(rng.integers(-8, 8)) & 0xffff
     if text in ('DIV', 'IDIV') and not odds(20): d.reg[0], d.reg[2] = int(rng.integers(100)), 0
-    if text == 'MOV_TO_SEG': d.reg[i.src] = int(rng.choice([*SEGMENTS16, 0])) if mode == 'segments' else int(rng.choice([0x1000, 0x1800, 0xffff]))
+    if text == 'MOV_TO_SEG': d.reg[i.src] = int(rng.choice([*SEGMENTS16, 0] if mode == 'segments' else PARAGRAPHS))
     setting = b''.join(mov16(n, v) for n, v in enumerate(d.reg) if v != before[n])
     if text == 'LEAVE' and not odds(10): setting += mov16(5, STACK_TOP - BASE16)
     if text == 'POPF': setting += mov16(4, STACK_TOP - BASE16) + b'\x66\x68' + struct.pack('<I', value(rng) & 0xcd5 | 2)
@@ -239,6 +257,7 @@ def program16(seed: int, mode: str) -> Program:
     for _ in range(int(rng.integers(15, 40))):
         chunks.append(chunk16(rng, any_of(rng, by_text[any_of(rng, texts)]), mode))
         if not rng.integers(4): chunks.append(chunk16(rng, any_of(rng, JUMPS16), mode))
+        if mode != 'segments' and not rng.integers(4): chunks.append(far_chunk(rng))
     reg = [value(rng) for _ in range(8)]
     reg[4], reg[5] = STACK_TOP - BASE16, STACK_TOP + 64 - BASE16
     budgets = tuple(int(rng.integers(1, 60)) if rng.integers(2) else int(rng.integers(1, 400)) for _ in range(400)) if rng.integers(2) else (4000,)
@@ -287,11 +306,13 @@ def load(g: Guest, p: Program) -> None:
     g.m.cr0, g.m.idt_base, g.m.idt_limit = PROTECTED
     for at in range(0, TABLES, 4096):  # where other programs' stores of real mode may have gone
         if at not in (CODE, CODE + 4096) and g.memory.ram[at:at + 4096] != LOW[at]: g.memory.write(at, LOW[at])
+    for a in LOW_PAGES: g.memory.write(PAGE_TABLE + (a >> 12) * 4, struct.pack('<I', a | 0x67))
     g.load(case)
     if p.mode in ('real', 'v86'): unreal(g, p.mode)
     g.memory.write(STACK, bytes(4096))
-    g.memory.write(HOME, p.code())
-    g.memory.write(COUNTER, struct.pack('<IIHHI', ROUNDS, 0, 0x37f, 0, p.mxcsr[1]))
+    low = p.mode in ('real', 'v86')
+    g.memory.write(HOME - CODE + LOW_CODE if low else HOME, p.code())
+    g.memory.write(COUNTER - BASE16 + LOW_DATA if low else COUNTER, struct.pack('<IIHHI', ROUNDS, 0, 0x37f, 0, p.mxcsr[1]))
     g.m.fpu_control = 0x37f
     g.m.dr[6] = 0xffff0ff0  # single-step traps of the program before have left their bit
     for n in range(8):
@@ -301,11 +322,13 @@ def load(g: Guest, p: Program) -> None:
 
 
 def unreal(g: Guest, mode: str) -> None:
-    """Real or virtual-8086 mode with the segments' bases put there by hand, above 1 MB."""
+    """Real or virtual-8086 mode: the program moves below 1 MB."""
     m = g.m
+    g.memory.write(WINDOW - BASE16 + LOW_DATA, g.memory.read(WINDOW, 512))
+    for a in (0, 4096): g.memory.write(LOW_CODE + a, b'\xcc' * 4096)
     for n in range(6):
-        m.base[n] = CODE if n == CS else BASE16
-        m.selector[n], m.limit[n], m.access[n] = m.base[n] >> 4 & 0xffff, 0xffff, 0xf3 if mode == 'v86' else 0x93
+        m.base[n] = LOW_CODE if n == CS else LOW_DATA
+        m.selector[n], m.limit[n], m.access[n] = m.base[n] >> 4, 0xffff, 0xf3 if mode == 'v86' else 0x93
         set_reach(m, n)
     if mode == 'real':
         m.cr0, m.cpl, m.idt_base, m.idt_limit = 0x30, 0, REAL_HANDLERS + 0x400, 0x3ff

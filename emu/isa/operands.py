@@ -94,6 +94,11 @@ def branch(m, i):
 
 
 def jump(m, target):
-    """A near jump to an offset known only now. A translation looks the target up."""
+    """A near jump to an offset known only now."""
     check_target(m, target)
+    arrive(m, target)
+
+
+def arrive(m, target):
+    """Goes on at an offset that has been checked. A translation looks it up."""
     m.eip = target

@@ -149,11 +149,15 @@ def drop_inner(m, n):
     if (m.access[n] >> 5) & 3 < m.cpl and m.access[n] & CONFORMING != CONFORMING: set_null(m, n, 0)
 
 
-@outlined
 def load_segment(m, n, selector):
-    """ES, SS, DS, FS or GS = selector, with all checks."""
-    if m.protected == 0: set_real(m, n, selector)
-    elif n == SS: set_segment(m, n, selector, stack_descriptor(m, selector, m.cpl, GP))
+    """ES, SS, DS, FS or GS = selector, with all checks. Outside protected mode the translations' mode key stays as it is."""
+    if m.protected: load_protected(m, n, selector)
+    else: set_real(m, n, selector)
+
+
+@outlined
+def load_protected(m, n, selector):
+    if n == SS: set_segment(m, n, selector, stack_descriptor(m, selector, m.cpl, GP))
     elif selector & 0xfffc: set_segment(m, n, selector, data_descriptor(m, selector, GP))
     else: set_null(m, n, selector)
     update_mode(m)
@@ -166,7 +170,7 @@ def update_mode(m):
     stack32 = (m.access[SS] >> 14) & 1
     user = m.cpl == 3
     protected = (m.cr0 & PROTECTED) & (vm86 ^ 1)
-    flat = m.base[CS] | m.base[DS] | m.base[ES] | m.base[SS] == 0 and m.limit[CS] == 0xffffffff and m.reach[DS] & m.reach[ES] & m.reach[SS] == 3
+    flat = protected and m.base[CS] | m.base[DS] | m.base[ES] | m.base[SS] == 0 and m.limit[CS] == 0xffffffff and m.reach[DS] & m.reach[ES] & m.reach[SS] == 3
     m.vm86 = vm86
     m.code32 = code32
     m.stack_mask = 0xffffffff if stack32 else 0xffff

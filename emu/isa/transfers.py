@@ -4,7 +4,7 @@ All checks come before the stack is written, and registers change last.
 """
 from emu.isa.language import GP, NP, TS, Fault, outlined
 from emu.isa.language import SS as STACK_FAULT
-from emu.isa.operands import address, set_esp
+from emu.isa.operands import address, arrive, check_target, set_esp
 from emu.isa.segments import (
     CODE,
     CONFORMING,
@@ -113,21 +113,21 @@ def enter_code(m, selector, d, offset):
 
 
 def enter_real(m, selector, offset):
+    """Goes on at a checked offset, in real or virtual-8086 mode."""
     set_real(m, CS, selector)
-    m.eip = offset
-    update_mode(m)
+    arrive(m, offset)
 
 
 # --- JMP ---------------------------------------------------------------------------------------------------------------------------------
 
-@outlined
 def far_jump(m, selector, offset, length):
-    if m.protected == 0:
-        if offset > m.limit[CS]: raise Fault(GP, 0)
+    if m.protected: protected_jump(m, selector, offset, length)
+    else:
+        check_target(m, offset)
         enter_real(m, selector, offset)
-    else: protected_jump(m, selector, offset, length)
 
 
+@outlined
 def protected_jump(m, selector, offset, length):
     d = descriptor(m, selector)
     kind = type_of(d)
@@ -145,15 +145,15 @@ def protected_jump(m, selector, offset, length):
 
 # --- CALL --------------------------------------------------------------------------------------------------------------------------------
 
-@outlined
 def far_call(m, selector, offset, wide, length):
-    if m.protected == 0:
-        if offset > m.limit[CS]: raise Fault(GP, 0)
+    if m.protected: protected_call(m, selector, offset, wide, length)
+    else:
+        check_target(m, offset)
         save_return(m, wide)
         enter_real(m, selector, offset)
-    else: protected_call(m, selector, offset, wide, length)
 
 
+@outlined
 def protected_call(m, selector, offset, wide, length):
     d = descriptor(m, selector)
     kind = type_of(d)
@@ -210,14 +210,13 @@ def call_inner(m, gate, selector, d, wide):
 
 # --- RET ---------------------------------------------------------------------------------------------------------------------------------
 
-@outlined
 def far_return(m, wide, extra):
     """RET far, dropping `extra` bytes of parameters."""
     eip = stack_item(m, 0, wide)
     selector = stack_item(m, 2 << wide, wide) & 0xffff
     if m.protected: return_to(m, selector, eip, wide, 4 << wide, extra)
     else:
-        if eip > m.limit[CS]: raise Fault(GP, 0)
+        check_target(m, eip)
         set_esp(m, m.reg[4] + (4 << wide) + extra)
         enter_real(m, selector, eip)
 

@@ -15,8 +15,8 @@ TARGET_MASK = tuple(0xffffffff if form.fields.get('w', 32) == 32 else 0xffff for
 AMASK, LEN, BASE, IMM, DISP, IMM2, OPCODE, SEG, DST, SRC = (FIELDS[name].offset for name in
                                                            ('amask', 'len', 'base', 'imm', 'disp', 'imm2', 'opcode', 'seg', 'dst', 'src'))
 USER_TLB = 14  # log2 of the distance of the user's TLB from the supervisor's
-FLAT = 1 | 2 | 8 | 32  # of the mode key: stencils for flat 32-bit protected-mode code suit
-GENERAL = 1 << 17  # in a recipe's key: it is for all other code
+FLAT, PROTECTED = 1 | 2 | 8 | 32, 8  # of the mode key: stencils for flat 32-bit protected-mode code suit
+GENERAL, REAL = 1 << 17, 3 << 17  # in a recipe's key: it is for other code in protected mode, for real and virtual-8086 mode
 
 # the work area
 TABLE, CODE, BEGIN, BEGIN_GENERAL, COUNT, EXITS = 0, 8, 16, 24, 32, 40  # addresses: table of recipes, room for the code, pieces (four EXITs)
@@ -42,10 +42,10 @@ def recipe_slot(key, form):
     return ((key * 0x9e3779b97f4a7c15 + form * 0x61c8864680b583eb) >> 44) & 0xffff
 
 
-def recipe(table, r, general):
+def recipe(table, r, kind):
     """The entry of a record's instruction, or 0: not seen yet."""
     key = host_load(r + BASE, 64)  # base index scale seg dst src rep lock
-    form = form_of(r) | (host_load(r + AMASK, 32) & 0x10000) | general
+    form = form_of(r) | (host_load(r + AMASK, 32) & 0x10000) | kind
     n = recipe_slot(key, form)
     e = table + (n << 5)
     while host_load(e, 64) != key or host_load(e + 8, 64) != form:
@@ -96,12 +96,12 @@ def stub(b, at, why, eip, count):
 
 
 @outlined
-def plan(b, count, general):
+def plan(b, count, kind):
     """Chooses the pieces of the first `count` records, as far as there are any: how many; or -1 - n: the n-th has no entry yet."""
     n = 0
     going = 1
     while n < count and going:
-        e = recipe(host_load(b + TABLE, 64), b + RECORDS + (n << 6), general)
+        e = recipe(host_load(b + TABLE, 64), b + RECORDS + (n << 6), kind)
         if e == 0: return -1 - n
         if host_load(e + 16, 64):
             host_store(b + PLAN + (n << 3), 64, e)
@@ -153,15 +153,15 @@ def copy_block(m, b, p, room, eip, counter):
 
     Returns the code's size; 0: nothing can be translated; -1 - n: the n-th instruction's recipe is missing.
     """
-    general = 0 if m.mode & FLAT == FLAT else GENERAL
+    kind = 0 if m.mode & FLAT == FLAT else GENERAL if m.mode & PROTECTED else REAL
     if eip + room > 0x100000000: room = 0x100000000 - eip
-    count = plan(b, decode_block(m, b + RECORDS, p, room, LONGEST), general)
+    count = plan(b, decode_block(m, b + RECORDS, p, room, LONGEST), kind)
     if count <= 0: return count
     host_store(b + V_TLB, 64, m.user << USER_TLB)
     host_store(b + V_COUNT, 64, count)
     host_store(b + V_COUNTER, 64, counter)
     host_store(b + V_EIP, 64, eip + length_of(b, count) - 1)
-    piece = host_load(b + (BEGIN_GENERAL if general else BEGIN), 64)
+    piece = host_load(b + (BEGIN_GENERAL if kind else BEGIN), 64)
     ways = copy_piece(b, 0, piece, 0, eip, 0)
     at = size_of(piece)
     if counter:

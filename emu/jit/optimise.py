@@ -14,14 +14,15 @@ import llvmlite.binding as llvm
 
 from emu.decoder.table import FORMS
 from emu.isa import flags, operands
+from emu.isa.language import mask
 from emu.isa.language import signed as signed_number
-from emu.isa.state import FIELDS
+from emu.isa.state import CS, FIELDS
 from emu.isa.texts import TEXTS
 from emu.jit import build
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, HOST, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
-from emu.jit.patch import FORMATS, Translator, branch_target, link_rel, read_object
-from emu.jit.regions import Part, Region
+from emu.jit.patch import FORMATS, Translator, branch_target, link_rel, read_object, recipe_kind
+from emu.jit.regions import LOADS, Part, Region
 from emu.jit.stencils import FLAT, OPTIMISE, REDO, TAIL, Unsuitable, host
 from emu.tcache.cache import Blob, Key, Link
 from emu.tcache.image import ANYWHERE, LINK, Image
@@ -31,10 +32,10 @@ FLAG_WORDS = ('result', 'carries')
 SET_ALL = (flags.flags_arithmetic, flags.flags_logic, flags.flags_result)  # texts that set both words,
 SET_SOME = (flags.flags_keep_carry, flags.set_carry, flags.set_carry_overflow)  # and that depend on what was there
 CHAIN = 4  # of those in a row, at most
-CODE32 = 1  # of the mode key: CS.D
 PASSES = ('sroa', 'instruction_combine', 'simplify_cfg', 'new_gvn', 'aggressive_dce', 'sinking', 'simplify_cfg')
 HOLE = '@eip = external dso_local global i8, !absolute_symbol !0\n'  # the region's first EIP
-CONSTANT = '!2 = !{}\n'  # marks loads of what no translation changes: the TLB
+CONSTANT = '!2 = !{}\n'  # marks loads of what the region does not change: the TLB, and mostly the segments
+SEGMENTS = ('selector', 'base', 'limit', 'access', 'reading', 'writing')
 
 Pending = tuple[tuple[Callable[..., Any], list[Value], str], ...]  # a text that sets flags, its arguments, the instruction's text
 
@@ -47,7 +48,9 @@ class Optimised(Lower):
     """A region as one function; `ir` is its module."""
 
     def __init__(self, region: Region, mode: int):
-        super().__init__(Program(), {}, FLAT | {('user', 0): mode >> 2 & 1})
+        self.general = recipe_kind(mode) != 0
+        super().__init__(Program(), {}, (known_by(mode) if self.general else FLAT) | {('user', 0): mode >> 2 & 1})
+        self.invariant = () if any(FORMS[part.last.form].text in LOADS for part in region.parts.values()) else SEGMENTS
         self.region, self.longest, self.sources = region, region.longest(), region.sources()
         self.first = next(iter(region.parts))
         self.registers = [Slot(f'%r.{r}') for r in REGISTERS]
@@ -86,6 +89,7 @@ class Optimised(Lower):
             go, short = self.new(), self.new()
             self.note_exit(short, len(part.block), 0, part.eip)
             over = self.emit(f'icmp slt i64 {self.load(self.left, 64)}, {self.longest[part.eip]}', str)
+            if self.general and part.eip == self.first: over = self.beyond(over)
             self.jump(f'br i1 {over}, label %{short}, label %{go}, !prof !1')
             self.label(go)
         self.store(self.emit(f'sub i64 {self.load(self.left, 64)}, {len(part.block)}'), self.left, 64)
@@ -93,6 +97,12 @@ class Optimised(Lower):
         for n, d in enumerate(part.block): self.instruction(n, d)
         if part.end in part.ways(): self.go_on(part.end)
         else: self.jump('unreachable')
+
+    def beyond(self, also: str) -> str:
+        """Or whether the code segment ends before the region does."""
+        last = max(part.eip + part.length - 1 for part in self.region.parts.values())
+        short = self.emit(f'icmp slt i64 {self.read_state("limit", CS)}, {last}', str)
+        return self.emit(f'or i1 {also}, {short}', str)
 
     def instruction(self, n: int, d: Any) -> None:
         """One instruction's text, and where it goes if it misses."""
@@ -220,7 +230,8 @@ class Optimised(Lower):
             return 0 if index == 8 else self.load(self.registers[index], 64)
         if name == 'eip': return self.place(self.next_eip)
         if name in FLAG_WORDS: return self.words()[name] if self.replayed is None else self.replayed[name]
-        if name.startswith('tlb_'): return self.load(self.state_place(name, index), FIELDS[name].bits, ', !invariant.load !2')
+        if (name, index) in self.known_state: return self.known_state[name, index]
+        if name.startswith('tlb_') or name in self.invariant: return self.load(self.state_place(name, index), FIELDS[name].bits, ', !invariant.load !2')
         return super().read_state(name, index)
 
     def write_state(self, name: str, index: Value, v: Value) -> None:
@@ -237,8 +248,11 @@ class Optimised(Lower):
         else: super().write_state(name, index, v)
 
     def inline(self, text: Callable[..., Any], args: list[Value]) -> Value:
-        if text is operands.branch: return self.go_on(branch_target(self.at.last, self.next_eip))
-        if text is operands.jump: return self.go_out('LOOKUP', args[1])
+        if text is operands.branch:
+            target = branch_target(self.at.last, self.next_eip)
+            if target not in self.region.parts: super().inline(operands.check_target, [args[0], target])
+            return self.go_on(target)
+        if text is operands.arrive: return self.go_out('LOOKUP', args[1])
         if text in SET_ALL + SET_SOME and self.deferring and self.replayed is None and self.straight():
             self.pending = ((text, args, self.text_name),) if text in SET_ALL else (*self.pending, (text, args, self.text_name))
             return None
@@ -248,6 +262,13 @@ class Optimised(Lower):
         v = super().inline(text, args)
         self.splits = splits
         return v
+
+
+def known_by(mode: int) -> dict[tuple[str, int], int]:
+    """What a mode key that is not flat says of State; checks that may be left out are made."""
+    bit = lambda n: mode >> n & 1  # noqa: E731
+    return {('code32', 0): bit(0), ('stack_mask', 0): mask(32) if bit(1) else mask(16), ('protected', 0): bit(3), ('vm86', 0): bit(4),
+            **{('reach', n): 0 for n in range(6)}}
 
 
 def compile_function(ir: str) -> bytes:
@@ -300,7 +321,7 @@ def image(obj: bytes, region: Region, mode: int, code: list[bytes], seconds: flo
         else: return None
     first = next(iter(region.parts))
     wraps = any(FORMS[part.last.form].ends == 'rel' and FORMS[part.last.form].fields['w'] == 16 for part in region.parts.values())
-    return Image(mode, first if wraps or not mode & CODE32 else ANYWHERE, seconds, tuple(part.eip - first for part in region.parts.values()), tuple(code),
+    return Image(mode, first if wraps or recipe_kind(mode) else ANYWHERE, seconds, tuple(part.eip - first for part in region.parts.values()), tuple(code),
                  sum(len(part.block) for part in region.parts.values()), text, tuple(open_))
 
 

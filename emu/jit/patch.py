@@ -129,17 +129,17 @@ class Translator:
 
     # --- recipes: which stencils do an instruction ------------------------------------------------------------------------------
 
-    def learn(self, n: int, general: bool) -> None:
+    def learn(self, n: int, mode: int) -> None:
         """Enters the recipe for the n-th record of the work area into the table."""
         if self.recipes > len(self.table) * 3 // 4:
             self.table[:], self.recipes = copying.UNUSED, 0
         data = self.area[copying.RECORDS + n * record.SIZE:][:record.SIZE].tobytes()
         d = Decoded._make(RECORD.unpack(data))
-        key, form = struct.unpack_from('<q', data, copying.BASE)[0], d.form | d.amask & 0x10000 | (copying.GENERAL if general else 0)
+        key, form = struct.unpack_from('<q', data, copying.BASE)[0], d.form | d.amask & 0x10000 | recipe_kind(mode)
         at = copying.recipe_slot(key, form)
         while self.table[at, 1] != copying.UNUSED:
             at = (at + 1) % len(self.table)
-        names = self.stencils_of(d, general)
+        names = self.stencils_of(d, mode)
         loud = quiet = 0
         if names:
             silent = names[-1] + '-'
@@ -155,19 +155,17 @@ class Translator:
             self.places[names] = self.kept[-1].ctypes.data
         return self.places[names]
 
-    def stencils_of(self, d: Decoded, general: bool) -> list[str] | None:
-        """The names of the stencils for an instruction, in flat code or for `general` use; None: it has none."""
+    def stencils_of(self, d: Decoded, mode: int) -> list[str] | None:
+        """The names of the stencils for an instruction in code of this mode key; None: it has none."""
         form = FORMS[d.form]
         name = form.name + ''.join(f'.{getattr(d, n)}' for n in numbers(form))
-        kind = self.kinds.get(name)
-        if kind is None or 'rep' in kind.asked and d.rep or 'lock' in kind.asked and d.lock:
-            return None
-        checked = general or d.seg not in (ES, SS, DS)  # flat: they are alike, and may be written
-        if kind.flat and (general or 'amask' in kind.asked and d.amask != FIXED['amask'] or 'flat seg' in kind.asked and checked):
+        kind, which = self.kinds.get(name), recipe_kind(mode)
+        checked = which or d.seg not in (ES, SS, DS)  # flat: they are alike, and may be written
+        if kind and kind.flat and (which or 'amask' in kind.asked and d.amask != FIXED['amask'] or 'flat seg' in kind.asked and checked) or not kind and which == copying.REAL:
             name += '~'
             kind = self.kinds.get(name)
-            if kind is None:
-                return None
+        if kind is None or 'rep' in kind.asked and d.rep or 'lock' in kind.asked and d.lock:
+            return None
         names = []
         if 'address' in kind.asked:
             names.append(f'ADDRESS.{d.base}.{d.index_register}.{d.scale}' if d.amask == FIXED['amask'] else f'ADDRESS16.{d.base}.{d.index_register}.{d.scale}')
@@ -182,7 +180,7 @@ class Translator:
     def block(self, p: int, room: int, mode: int) -> list[Decoded]:
         """The instructions of the basic block at host address p that have stencils."""
         data = self.decode(p, room)
-        return list(takewhile(lambda d: self.stencils_of(d, is_general(mode)), (Decoded._make(found) for found in RECORD.iter_unpack(data))))
+        return list(takewhile(lambda d: self.stencils_of(d, mode), (Decoded._make(found) for found in RECORD.iter_unpack(data))))
 
     def translate(self, key: Key, room: int, counter: int = 0) -> Blob | None:
         """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: which
@@ -190,7 +188,7 @@ class Translator:
         p, eip, mode = key
         place = COUNTDOWN + 4 * counter if counter else 0
         while (size := self.copy_block(self.address, p, room, eip, place)) < 0:
-            self.learn(-1 - size, is_general(mode))
+            self.learn(-1 - size, mode)
         if not size:
             return None
         count, length, linked, *link = RESULTS.unpack_from(self.area.data, copying.INSTRUCTIONS)
@@ -217,9 +215,9 @@ class Translator:
         return found._replace(code=self.filled(found, counter=COUNTDOWN + 4 * counter), values=[])
 
 
-def is_general(mode: int) -> bool:
-    """Whether code of this mode key is not flat."""
-    return mode & copying.FLAT != copying.FLAT
+def recipe_kind(mode: int) -> int:
+    """0 for flat code, GENERAL for other protected-mode code, REAL for real and virtual-8086 mode, by their mode key."""
+    return 0 if mode & copying.FLAT == copying.FLAT else copying.GENERAL if mode & copying.PROTECTED else copying.REAL
 
 
 def laid_out(found: Piece) -> np.ndarray:

@@ -2,8 +2,11 @@
 from typing import Callable, NamedTuple
 
 from emu.decoder.table import FORMS
+from emu.jit.copying import is_near
 from emu.jit.patch import Decoded, branch_target
 
+LOADS = ('MOV_TO_SEG', 'POP_SEG', 'LOAD_FAR', 'JMP_FAR', 'JMP_FAR_M', 'CALL_FAR', 'CALL_FAR_M', 'RET_FAR')  # texts that change segment registers,
+AWAY = ('JMP_REL', 'CALL_REL', 'JMP_NEAR', 'CALL_NEAR', 'RET_NEAR', *LOADS[3:])  # and that do not go on behind the instruction
 PARTS, INSTRUCTIONS = 16, 96  # at most; LLVM takes about a millisecond an instruction
 
 
@@ -30,7 +33,7 @@ class Part(NamedTuple):
     def ways(self) -> list[int]:
         """The EIPs where it may go on that are known."""
         form = FORMS[self.last.form]
-        falls = [] if form.ends and form.text in ('JMP_REL', 'CALL_REL', 'JMP_NEAR', 'CALL_NEAR', 'RET_NEAR') else [self.end]
+        falls = [] if form.ends and form.text in AWAY else [self.end]
         return [branch_target(self.last, self.end), *falls] if form.ends == 'rel' else falls
 
 
@@ -57,14 +60,16 @@ class Region(NamedTuple):
         return count
 
 
-def region(eip: int, part: Callable[[int], Part | None]) -> Region:
-    """The region that begins at EIP: what is reached from there, nearest first; `part` tells blocks (None: not one to take in)."""
+def region(eip: int, part: Callable[[int], Part | None], offset: int | None = None) -> Region:
+    """The region that begins at EIP, `offset` bytes into its page (as EIP itself says where CS has no base): what is reached from there, nearest first;
+    `part` tells blocks (None: not one to take in)."""
+    p = eip & 4095 if offset is None else offset
     first = part(eip)
     assert first
     taken, waiting, room = {eip: first}, [first], INSTRUCTIONS - len(first.block)
     for at in waiting:
         for way in at.ways() if FORMS[at.last.form].text != 'CALL_REL' else ():
-            if way in taken or (way ^ eip) & 0xfffff000 or len(taken) == PARTS or not (found := part(way)) or len(found.block) > room: continue
+            if way in taken or not is_near(p, eip, way) or len(taken) == PARTS or not (found := part(way)) or len(found.block) > room: continue
             taken[way] = found
             room -= len(found.block)
             waiting.append(found)

@@ -18,7 +18,7 @@ from emu.decoder.table import FORMS, Form
 from emu.isa import operands
 from emu.isa.language import mask
 from emu.isa.operands import MM, REG, XMM, address, get_reg
-from emu.isa.state import CS, DS, FIELDS, GS
+from emu.isa.state import CS, DS, ES, FIELDS, FS, GS, SS
 from emu.isa.texts import TEXTS
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, HOST, Lower, Machine, Program, Record, Slot, Value, Word, host_functions, known
@@ -28,11 +28,14 @@ FLAG_WORDS = frozenset(('result', 'carries'))
 HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode', 'seg', 'amask', 'dst', 'src')  # dst, src: of an MMX or XMM register, times 16
 TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
-        **{('reach', n): 3 for n in range(4)}, **{('base', n): 0 for n in range(4)}}
+        **{('reach', n): 3 for n in (ES, SS, DS)}, **{('base', n): 0 for n in range(4)}}
 ANY = {('user', 0): 0, **{('reach', n): 0 for n in range(6)}}  # a check that may be left out may be made, too
 WRITE_SOURCE = ('XCHG', 'XADD')
 SEGMENT_SOURCE = ('PUSH_SEG', 'MOV_FROM_SEG')
 SPARED = re.compile('XADD_.*_RR|CMOVCC_16|PEXTRW_32_RPI|PMOVMSKB_32_RP')  # forms that compilers do not ask for, and that would take 650 stencils
+SELDOM = ('SLDT', 'STR', 'ARPL')  # flat code's stencils are enough
+SEGMENT_TARGET = ('MOV_TO_SEG', 'POP_SEG')
+ENDS = ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR', 'JMP_FAR', 'JMP_FAR_M', 'CALL_FAR', 'CALL_FAR_M', 'RET_FAR', *SEGMENT_TARGET, 'LOAD_FAR')  # they end a block, but may have one
 FIXED = {'rep': 0, 'lock': 0, 'amask': 0xffffffff}  # what a flat stencil takes for granted of an instruction; checked only if it asked
 
 
@@ -208,8 +211,7 @@ class Stencil(Lower):
             self.asked.add('imm')
             super().inline(operands.check_target, [args[0], super().inline(operands.relative, args)])
             return self.go('TAKEN')
-        if text is operands.jump:
-            super().inline(operands.check_target, args)
+        if text is operands.arrive:
             return self.go('LOOKUP', t0=args[1])
         return super().inline(text, args)
 
@@ -268,28 +270,31 @@ class SegmentStencil(Stencil):
 
 def numbers(form: Form) -> tuple[str, ...]:
     """The register numbers that a form's stencils are specialised for: the destination's; the source's too where it is more than a value."""
-    names = ('dst',) if form.fields.get('dst_kind') == REG else ()
+    names = ('dst',) if form.fields.get('dst_kind') == REG or form.text in SEGMENT_TARGET else ()
     return (*names, 'src') if form.text in WRITE_SOURCE + SEGMENT_SOURCE or 'STi' in form.operands else names
 
 
 def specialised(form: Form) -> Iterator[tuple[str, dict[str, int]]]:
     """Suffix and known fields of each of a form's stencils."""
     names = numbers(form)
-    for values in product(*(range(6 if name == 'src' and form.text in SEGMENT_SOURCE else 8) for name in names)):
+    some = {'src': range(6)} if form.text in SEGMENT_SOURCE else {'dst': (ES, DS, FS, GS)} if form.text in SEGMENT_TARGET else {}
+    for values in product(*(some.get(name, range(8)) for name in names)):
         yield ''.join(f'.{n}' for n in values), {k: int(v) for k, v in form.fields.items()} | dict(zip(names, values))
 
 
 def operation_stencils(form: Form) -> Iterator[Stencil]:
     """The stencils of a form, none if its text does not suit; those that set flags also without ('-'), those that are for flat code only also for all ('~')."""
-    if form.ends == 'end' and form.text not in ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR') or SPARED.match(form.name):
+    if form.ends == 'end' and form.text not in ENDS or SPARED.match(form.name):
         return
     for suffix, fields in specialised(form):
         flat = stencil(form.name + suffix, form, fields)
-        if not flat:
-            return
         yield from flat
-        if flat[0].flat:
-            yield from stencil(form.name + suffix + '~', form, fields, general=True) or stencil(form.name + suffix + '~', form, fields, general=True, offset=True)
+        if not flat or flat[0].flat and form.text not in SELDOM:
+            name = form.name + suffix + '~'
+            general = stencil(name, form, fields, general=True) or stencil(name, form, fields, general=True, offset=True)
+            yield from general
+            if not flat and not general:
+                return
 
 
 def stencil(name: str, form: Form, fields: dict[str, int], general: bool = False, offset: bool = False) -> list[Stencil]:

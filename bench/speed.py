@@ -1,8 +1,8 @@
 """How fast the guest kernels of bench/guest run under emu, under QEMU (TCG) and natively: a table and a plot in bench/reports/.
 
-One multiboot image and one Linux program are linked from the same objects (but the kernels of real mode are native in C). A kernel runs in a process of its own under each system in turn, which also compares
-the checksums. Timed is what lies between the lines START and END as they arrive, so starting up does not count, but all translating does: nothing
-is kept from one run to the next. `emu setup` runs before.
+One multiboot image and one Linux program are linked from the same objects; only real mode's kernels are C in the latter. A kernel runs in a process of its own under
+each system in turn, which also compares the checksums. Timed is what lies between the lines START and END as they arrive, so starting up does not count, but all
+translating does: nothing is kept from one run to the next. `emu setup` runs before.
 """
 import argparse
 import json

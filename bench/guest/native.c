@@ -22,7 +22,7 @@ u32 real_sieve(u32 count) {
 
 u32 real_calls(u32 count) {
     u8 table[256];
-    u16 ax = 0, dx = 0;
+    u16 ax = 1, dx = 0;
     for (u32 i = 0; i < 256; i++) table[i] = i * 7;
     while (count--) {
         u32 at = ax & 255;

@@ -120,7 +120,7 @@ calls16:                                /* ECX rounds: DX:AX = mix(DX:AX, table)
     add al, 7
     inc bl
     jnz 1b
-    xor ax, ax
+    mov ax, 1
     xor dx, dx
 2:  push ecx
     push DATA

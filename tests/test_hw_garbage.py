@@ -7,6 +7,7 @@ import ctypes
 import struct
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -22,7 +23,8 @@ from emu.hw.ata import Disk
 from emu.hw.atapi import Cdrom
 from emu.hw.floppy import Drive
 from emu.hw.keys import NAMES
-from emu.hw.pc import Pc
+from emu.hw.pc import NIC_SLOT, Nic, Pc
+from emu.hw.pci import ROM_BASE
 from emu.hw.speaker import Wave
 from emu.hw.vga_memory import SIZE as VIDEO
 from emu.hw.vga_render import Screen
@@ -35,6 +37,7 @@ LONGEST = 2.0  # seconds of CPU time an access may take on a busy host; the wors
 WIDTHS = 8, 16, 32
 MARGIN = 4096  # bytes around the buffer of a block transfer
 KEYS = sorted(NAMES)
+ROM = b'\x55\xaa\x80' + bytes(0xfffd)  # what goes into the network card's socket
 PORTS = 0x20, 0x21, 0x40, 0x43, 0x60, 0x64, 0x61, 0x70, 0x71, 0x92, 0xa0, 0xa1, 0xb2, 0x170, 0x1ce, 0x1cf, 0x1f0, 0x1f7, 0x3c0, 0x3c5, 0x3cf, 0x3d5, 0x3f5, 0x3f6, 0x3f8, 0xcf9
 VALUES = 0, 1, 2, 4, 6, 8, 0x0e, 0x1c, 0x30, 0x46, 0x7f, 0x80, 0xa5, 0xfe, 0xff, 0x4000, 0x7fff, 0xffff, 0x100000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff
 ADDRESSES = 0, 0x9ffff, 0xa0000, 0xaffff, 0xb8000, 0xbffff, 0xc0000, 0xdfffe, 0xfffff, 0x100000, SIZE - 2, SIZE, 0xe0000000, 0xfebf0000, 0xfec00000, 0xfffffffe, 0xffffffff
@@ -55,18 +58,19 @@ class Machine:
     """A PC with one of everything; `step` does what eight bytes say."""
 
     def __init__(self, folder: Path):
-        self.folder, self.failing = folder, False
+        self.folder, self.failing, self.frames = folder, False, deque[bytes](maxlen=4)
         self.memory, self.time, self.cpu = Memory(SIZE), 0, Cpu()
         self.disk, self.cd, self.floppy = Disk(self.flaky(RawImage(str(folder / 'disk')))), Cdrom(self.image('cd')), Drive(self.image('floppy'))
         sink = bytearray()
         self.pc = Pc(self.memory, lambda: self.time, self.cpu, [sink.extend] * 4, 0.0, [(0xe9, sink.extend)], 0xf4, ide=[self.disk, None, self.cd, Disk(self.image('disk2'))],
-                     floppies=[self.floppy, Drive()], parallel=sink.extend, sound=self.hear, vga='std', vgabios=bytes(0x8000))
+                     floppies=[self.floppy, Drive()], parallel=sink.extend, sound=self.hear, vga='std', vgabios=bytes(0x8000),
+                     nics=[Nic(bytes(range(6)), self.frames.append), Nic(bytes(range(6, 12)), self.frames.append, 0x300, 5)], boot_rom=ROM)
         self.pc.pci.assign()
         self.screen = Screen(self.pc.vga) if self.pc.vga else None
         self.buffer = ctypes.create_string_buffer(PAGE + 2 * MARGIN)
         self.actions: list[Callable[[int, int, int], object]] = [
             self.write, self.write, self.write, self.read, self.read, self.pair, self.pair, self.configure, self.write_memory, self.read_memory, self.pass_time, self.pass_time,
-            self.block, self.ide, self.ide, self.packet, self.fdc, self.table, self.vbe, self.ps2, self.pm, self.look, self.outside, self.firmware]
+            self.block, self.ide, self.ide, self.packet, self.fdc, self.table, self.vbe, self.ps2, self.pm, self.wire, self.wire, self.look, self.outside, self.firmware]
 
     def hear(self, tick: int, wave: Wave) -> None:
         """As a recorder does."""
@@ -222,6 +226,20 @@ class Machine:
         self.pc.bus.port_in((0x700 if a & 1 else 0x600) + b % 64, WIDTHS[a % 3])
         self.pc.bus.port_out(0xb2, 8, 0xf0 + (a >> 4 & 3))
 
+    def wire(self, a: int, b: int, c: int) -> None:
+        """A network card is started as a driver does, or sends; a frame comes, which may be one of its own."""
+        nic, base = self.pc.nics[a & 1], 0x300
+        if not a & 1:
+            windows = self.pc.pci.devices[NIC_SLOT, 0].windows  # type: ignore[attr-defined]
+            if not windows: return
+            base = windows[0].first
+        started = (0, 0x21), (0x0e, 0x49 if c & 1 else c & 0xff), (1, 0x46), (2, 0x80), (3, 0x4c), (7, 0xff), (0x0f, 0x7f), (0x0c, 4 | c >> 8 & 31), (0x0d, c >> 16 & 6), (0, 0x22)
+        sent = (4, b & 0xff), (5, c & 0xff), (6, c >> 8 & 7), (0, 0x26)
+        read = (8, b & 0xff), (9, b >> 8), (0x0a, c & 0xff), (0x0b, c >> 8 & 7), (0, 0x0a if a & 8 else 0x12)
+        for at, v in (started, started, sent, read)[a >> 1 & 3]: self.pc.bus.port_out(base + at, 8, v)
+        if self.frames and a & 16: nic.receive(self.frames.pop())
+        elif a & 32: nic.receive((b'\xff' * 6 if c & 1 else bytes(range(6))) + bytes(b % 1509))
+
     def firmware(self, a: int, b: int, c: int) -> None:
         """A BIOS sets all up again; or the host's disk fails, and comes back."""
         if a & 1: self.pc.pci.assign()
@@ -265,7 +283,9 @@ class Machine:
         vga = self.pc.vga
         assert vga
         roms = [(ctypes.addressof(ctypes.c_char.from_buffer(rom)), len(rom)) for rom in (self.memory.nothing, *self.memory.roms)]
-        regions = [(self.memory.host, SIZE), (vga.memory.host, VIDEO), (vga.rom.host, vga.rom.size), *roms]
+        sockets: list[Any] = [device.bases[ROM_BASE].moved for device in self.pc.pci.devices.values() if ROM_BASE in device.bases]
+        assert len(sockets) == 2
+        regions = [(self.memory.host, SIZE), (vga.memory.host, VIDEO), *((place.__self__.host, place.__self__.size) for place in sockets), *roms]
         for word in np.unique(self.memory.page_map[self.memory.page_map != 0]).tolist():
             assert any(first <= word & -PAGE and (word & -PAGE) + PAGE <= first + size for first, size in regions), hex(word)
 

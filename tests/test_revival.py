@@ -1,4 +1,5 @@
 """Revival: code that comes back, at the same place, at another, in another run, has its optimised translation at once and does the same; other code never has it."""
+import inspect
 import json
 import struct
 from functools import partial
@@ -160,6 +161,29 @@ def test_a_repeatable_run_is_the_same_with_an_archive(tmp_path: Path, monkeypatc
         seen.append((serial.read_bytes(), read['guest']))
         assert seen[-1] == seen[0]
     assert read['cache']['archive']['hits'] > 0
+
+
+def test_what_an_image_follows_from_is_what_it_is_found_by() -> None:
+    """Whoever lets a region's code depend on more than its blocks and the mode key has to put that into `Image.guest`."""
+    assert list(inspect.signature(optimise.compile_region).parameters) == ['region', 'mode']
+
+
+def test_what_was_not_hot_before_is_put_off_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a guest that the archive knows, a block that it does not know is optimised after ten times as many executions."""
+    store = Archive(tmp_path, 'v')
+    g = new_guest(monkeypatch, store)
+    go(g, SUM)
+    g.cpu.close()
+    g = new_guest(monkeypatch, Archive(tmp_path, 'v'))
+    go(g, SUM)
+    revival = g.cpu.revival
+    assert revival.known_guest() and revival.misses == 0
+    loop = 'mov ecx, {}; again: sub eax, ecx; rol eax, 5; loop again'
+    go(g, loop.format(300))  # 40 are enough in a new guest
+    assert revival.misses == 0
+    go(g, loop.format(1000))
+    assert revival.misses == 1
+    g.cpu.close()
 
 
 # --- the index by content, against a model ------------------------------------------------------------------------------------------------

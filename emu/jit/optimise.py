@@ -297,7 +297,9 @@ def ready() -> None:
 
 
 def compile_region(region: Region, mode: int) -> tuple[bytes | None, float]:
-    """The object file of a region, None where it cannot be had, and the seconds it took. Runs in a worker process."""
+    """The object file of a region, None where it cannot be had, and the seconds it took. Runs in a worker process.
+
+    The answer follows from the arguments and our sources: images are found by the guest's bytes and the mode key, in later runs too (docs/archive.md)."""
     started = time.process_time()
     try:
         obj = compile_function(Optimised(region, mode).ir)

@@ -19,7 +19,7 @@ from typing import Iterator, NamedTuple
 
 from emu.tcache.image import Guest, Image, unpack
 
-LIMIT = 256 << 20  # bytes of the whole folder, if nobody says otherwise
+LIMIT = 64 << 20  # bytes of the whole folder, if nobody says otherwise
 MAGIC = b'EMUt'
 HEADER = struct.Struct('<4sIII16s')  # magic, size of what follows, key, checksum of these three, digest
 CHECKED = 12  # bytes that the checksum is of

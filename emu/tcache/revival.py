@@ -101,10 +101,10 @@ class Revival:
 
     def statistics(self) -> dict[str, Any]:
         """For --stats."""
-        found: dict[str, Any] = {'revival': {'hits': self.revived, 'images': sum(len(known.images) for known in self.known.values()), 'bytes': self.bytes}}
+        found: dict[str, Any] = {'revival': {'hits': self.revived, 'misses': self.misses, 'images': sum(len(known.images) for known in self.known.values()), 'bytes': self.bytes}}
         if self.archive:
             entries = sum(place is not None for places in self.archive.places.values() for place in places)
-            found['archive'] = {'hits': self.hits, 'misses': self.misses, 'bad': self.archive.bad, 'entries': entries, 'written': self.archive.written,
+            found['archive'] = {'hits': self.hits, 'bad': self.archive.bad, 'entries': entries, 'written': self.archive.written,
                                 'bytes': sum(size for _, _, size in files(self.archive.folder))}
         return found | {'llvm_seconds_saved': self.saved}
 

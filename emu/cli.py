@@ -4,6 +4,7 @@ What a person did wrong is one line on stderr and exit code 1, or 2 where the co
 `emu run` is the guest's, through --debug-exit. What a subcommand needs is imported when it runs.
 """
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -16,7 +17,8 @@ from emu.errors import EmuError, file_error
 from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
 from emu.net import options as net
-from emu.options import ENGINES, LOGS, PLACES, POLICIES, TCACHE_MAX, TCACHE_MIN, VGAS, Drive, Options
+from emu.options import DISPLAYS, ENGINES, LOGS, PLACES, POLICIES, TCACHE_MAX, TCACHE_MIN, VGAS, Drive, Options
+from emu.server import listening
 from emu.tcache import archive
 
 UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
@@ -82,8 +84,16 @@ def logs(text: str) -> frozenset[str]:
 def serial(text: str) -> str:
     """What -serial takes."""
     kind, _, rest = text.partition(':')
-    if text in ('stdio', 'null', 'none') or kind in ('file', 'unix') and rest: return text
-    raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, none, unix:P")
+    if text in ('stdio', 'null', 'none', 'display') or kind in ('file', 'unix') and rest: return text
+    raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, none, unix:P, display")
+
+
+def address(text: str) -> listening.Address:
+    """What -display-listen takes."""
+    try:
+        return listening.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parallel(text: str) -> str:
@@ -175,12 +185,15 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
     ('serial', 'LINE', dict(action='append', type=serial),
-     'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server listens); repeated: COM2 to COM4'),
+     'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server listens), display (those who view the machine); repeated: COM2 to COM4'),
     ('parallel', 'PRINTER', dict(type=parallel), 'what LPT1 prints goes to file:F or null (the default); none: no such port'),
     ('speaker', 'FILE', {}, 'the PC speaker, recorded as WAV from the first sound on'),
-    ('nographic', '', {}, 'no screen, COM1 on this terminal: as it is without the option, there being no screen yet'),
+    ('nographic', '', dict(dest='display', action='store_const', const='none'), 'no window; COM1 is on this terminal anyway'),
     ('vga', 'CARD', dict(choices=VGAS), 'the display adapter: std (the default: a VGA with VBE, as in QEMU) or none'),
-    ('display', 'KIND', dict(choices=('none',)), 'none'),
+    ('display', 'KIND', dict(choices=DISPLAYS), 'sdl: a window, which is a program of its own (the default where there is a desktop); none'),
+    ('display-listen', 'ADDRESS', dict(dest='display_listen', action='append', type=address),
+     "where `emu view` may connect: a Unix socket's path, or tcp:HOST:PORT (this host only) or tls:HOST:PORT with ,token=FILE[,cert=FILE,key=FILE]; ,view-only=on"),
+    ('name', 'NAME', {}, 'what the machine is called'),
     ('no-reboot', '', dict(dest='reboot', action='store_false'), 'a reset of the guest ends the run'),
     ('no-shutdown', '', dict(dest='shutdown', action='store_false'), 'a CPU halted for good does not'),
     ('d', 'LIST', dict(dest='log', type=logs), f'log some of {",".join(LOGS)}'),
@@ -196,7 +209,6 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('debug-exit', 'PORT', dict(dest='debug_exit', type=port), 'a value v written to the port ends the run with exit code 2v+1'),
     ('engine', 'E', dict(choices=ENGINES), f'no engine above this one: {", ".join(ENGINES)} (the default: all)'),
 )
-IGNORED = ('nographic', 'display')  # they ask for what is always so
 FLAGS = {name for name, value, _, _ in RUN if not value}
 VALUED = {name for name, value, _, _ in RUN if value}
 
@@ -222,6 +234,11 @@ def parser() -> Parser:
     control.add_argument('command', help="a command's name; `help` lists them")
     control.add_argument('arguments', nargs='*', metavar='VALUE')
     control.add_argument('-j', '--json', action='store_true', help='print JSON')
+    view = command(commands, 'view', do_view, 'show a machine that runs with -display-listen')
+    view.add_argument('address', help='as -display-listen was told, with ,token=FILE and ,ca=FILE where it asks for a token and TLS')
+    view.add_argument('--view-only', action='store_true', help='look and listen only')
+    view.add_argument('--headless', action='store_true', help='no window: a script instead (docs/protocol.md)')
+    view.add_argument('--script', metavar='FILE', help='what a client without a window does')
     kept = command(commands, 'cache', do_cache, 'what is kept on disk: info (if nothing is said), clear; of the archive of translations: verify, prune')
     kept.add_argument('action', nargs='?', choices=('info', 'prune', 'clear', 'verify'), default='info',
                       help='info: what there is; clear: removes all of it; verify: drops damaged translations; prune: also those of other versions of emu')
@@ -250,13 +267,25 @@ def spell(arguments: Sequence[str]) -> list[str]:
 
 def do_run(arguments: argparse.Namespace) -> int:
     """emu run."""
-    given = {name: value for name, value in vars(arguments).items() if name != 'do' and name not in IGNORED}
-    given.update({name: tuple(given[name]) for name in ('debugcon', 'drives', 'serial') if name in given})
+    given = {name: value for name, value in vars(arguments).items() if name != 'do'}
+    given.update({name: tuple(given[name]) for name in ('debugcon', 'drives', 'serial', 'display_listen') if name in given})
     if 'tcache_size' in given: given['tcache_size'], given['tcache_rings'] = given['tcache_size']
     given['networks'] = net.networks(*(given.pop(name, ()) for name in ('nic', 'netdev', 'device')))
-    options = Options(**given)
+    options = Options(**{'display': 'sdl' if desktop() else 'none'} | given)
     from emu.machine import run_machine
     return run_machine(options)
+
+
+def desktop() -> bool:
+    """There is one to open a window on."""
+    return bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+
+
+def do_view(arguments: argparse.Namespace) -> int:
+    """emu view: becomes the client, which knows nothing of this program."""
+    client = 'frontends.headless' if arguments.headless else 'frontends.sdl'
+    words = [arguments.address, *(['--script', arguments.script] if arguments.script else []), *(['--view-only'] if arguments.view_only else [])]
+    os.execv(sys.executable, [sys.executable, '-m', client, *words])
 
 
 def do_setup(arguments: argparse.Namespace) -> int:

@@ -32,8 +32,12 @@ from emu.mem.memory import Memory
 from emu.net import Wire
 from emu.net.connect import make_wire, plug_in
 from emu.options import Drive, Options
+from emu.server.commands import Session
 from emu.server.control import Control
+from emu.server.display import Display, window
 from emu.server.loop import Loop, signals
+from emu.server.shared_line import SharedLine
+from emu.server.typist import Typist
 from emu.tcache.archive import Archive
 from emu.terminal import Line, open_serial
 
@@ -112,16 +116,16 @@ class Machine:
         self.wires: list[Wire] = [make_wire(card, options.networks, self.now, epoch) for card in cards]
         self.pc = Pc(self.memory, self.now, self, serial, rtc_epoch=EPOCH if options.icount else None, debugcon=debugcon, debug_exit=options.debug_exit,
                      firmware=firmware.told(options.memory, options.boot, self.hardware), parallel=parallel,
-                     sound=self.recorder.on_change if self.recorder else None, ide=[ide.get(n) for n in range(4)],
-                     floppies=[diskettes.get(n) for n in range(2)], vga=options.vga, vgabios=vga_bios(options),
+                     ide=[ide.get(n) for n in range(4)], floppies=[diskettes.get(n) for n in range(2)], vga=options.vga, vgabios=vga_bios(options),
                      nics=[Nic(card.mac or b'', wire.transmit, card.iobase, card.irq) for card, wire in zip(cards, self.wires)], boot_rom=boot_rom(options))
         for card, wire, nic in zip(cards, self.wires, self.pc.nics): plug_in(card, options.networks, wire, nic, loop, self.pc.clock)
         self.cpu.bus, self.cpu.ferr = self.pc.bus, self.pc.coprocessor.error
+        if self.recorder: self.pc.speaker.listen(self.recorder.on_change)
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         if options.log: Log(options.log, options.log_file, self.cpu, self.pc.bus)
         self.pc.clock.sooner = self.sooner
         self.power_button = self.pc.pm.power_button
-        self.tell: Callable[[str, dict[str, Any]], object] = lambda event, data: None  # what happens to the machine, by the control socket's names
+        self.listeners: list[Callable[[str, dict[str, Any]], object]] = []  # are told what happens to the machine, by the control socket's names
         self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
         self.slice_end = 0  # guest time
         self.polled = 0  # when the event loop was last looked at, on the host's clock
@@ -151,6 +155,10 @@ class Machine:
     def power_off(self) -> None:
         """Soft off ends the run; with -no-shutdown the guest sees that it did not happen."""
         if self.options.shutdown: self.exit(0)
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        """Something has happened."""
+        for listener in self.listeners: listener(event, data)
 
     def exit(self, code: int) -> None:
         self.code = code
@@ -313,7 +321,7 @@ class Machine:
 def load_kernel(memory: Memory, options: Options) -> boot.Entry:
     """Puts the kernel into memory; where the CPU starts."""
     assert options.kernel
-    return boot.load_kernel(memory, options.kernel, options.initrd, options.append)
+    return boot.load_kernel(memory, options.kernel, options.initrd, options.append, options.vga != 'none')
 
 
 def load(memory: Memory, options: Options) -> boot.Entry | None:
@@ -336,7 +344,7 @@ def archive(options: Options) -> Archive | None:
 
 
 def run_machine(options: Options) -> int:
-    """Runs a machine in this process, its serial lines where the options say; the exit code."""
+    """Runs a machine in this process, its serial lines and its screen where the options say; the exit code."""
     vga_bios(options)
     load(Memory(options.memory), options)  # a file that is no kernel or BIOS is told before anything is compiled
     close([*plug(options).values(), *floppies(options).values()])  # nor without its disks
@@ -345,17 +353,23 @@ def run_machine(options: Options) -> int:
         stack.callback(loop.close)
         control = Control(options.control) if options.control else None
         if control: stack.callback(control.close)
+        display = Display(options.name)
+        stack.callback(display.close)
+        for address in options.display_listen: display.listen(address)
         build.setup(options.engine)
         lines: list[Line] = []
         for spec in options.serial or ('none',):
-            lines.append(open_serial(spec))
+            lines.append(SharedLine() if spec == 'display' else open_serial(spec))
             stack.callback(lines[-1].close)
         stack.callback(signals(loop))
         gc.freeze()  # what is there stays; and the cache's thousands of blobs form no cycles
         gc.set_threshold(100_000, 50, 1000)
         try:
             machine = Machine(options, loop, lines)
-            if control: control.serve(loop, machine)
+            session = Session(machine, Typist(machine.pc.clock, machine.pc.i8042))
+            if control: control.serve(loop, session)
+            display.serve(loop, session, {n: line for n, line in enumerate(lines) if isinstance(line, SharedLine)})
+            if options.display == 'sdl': stack.enter_context(window(display, options.name))
             code = machine.run()
             gc.freeze()  # or Python's end looks once more at all there is
             return code

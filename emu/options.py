@@ -10,12 +10,14 @@ from emu.errors import EmuError
 from emu.isa.models import MODELS
 from emu.mem.memory import RAM_MAX
 from emu.net.options import Networks
+from emu.server.listening import Address
 from emu.tcache import archive
 
 LOGS = ('in_asm', 'exec', 'int', 'io', 'unimp')  # of -d
 POLICIES = ('flush', 'fifo', 'fifo-medium', 'lru', 'adaptive', 'generational')  # emu/tcache/policies.py
 TCACHE_MIN, TCACHE_MAX = 1 << 16, 1 << 30  # bytes
 VGAS = ('std', 'none')
+DISPLAYS = ('none', 'sdl')
 ENGINES = ('eager', 'interpreter', 'stencils', 'optimise')  # each uses those before it as well, but for eager
 
 PLACES = {'ide': 4, 'floppy': 2}  # drives that an interface has
@@ -45,7 +47,7 @@ class Options:
     vgabios: str | None = None
     boot: Boot = Boot()
     cpu: str = 'default'
-    serial: tuple[str, ...] = ('stdio',)  # COM1 to COM4: each stdio, file:F, null, unix:P; none: no such port
+    serial: tuple[str, ...] = ('stdio',)  # COM1 to COM4: each stdio, file:F, null, unix:P, display; none: no such port
     reboot: bool = True  # False: a reset ends the run
     shutdown: bool = True  # False: a CPU halted for good does not
     log: frozenset[str] = frozenset()  # of LOGS
@@ -62,6 +64,9 @@ class Options:
     debug_exit: int | None = None
     engine: str = 'optimise'
     vga: str = 'std'  # of VGAS
+    name: str = 'emu'  # what clients call the machine
+    display: str = 'none'  # of DISPLAYS: sdl starts the window as a program of its own
+    display_listen: tuple[Address, ...] = ()  # where clients may connect
     drives: tuple[Drive, ...] = ()
     snapshot: bool = False  # of all drives
     parallel: str = 'null'  # LPT1: file:F, null; none: no such port

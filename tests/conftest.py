@@ -10,6 +10,7 @@ import pytest
 from emu import guests
 
 sys.setrecursionlimit(10_000)  # pytest and Hypothesis walk, by recursion, through what a thousand parametrized cases of one function have made
+os.environ.pop('DISPLAY', None)  # machines under test open no windows
 ALL = os.environ.get('EMU_TEST_ALL') == '1'
 CASES: Counter[tuple[str, str, str]] = Counter()  # (form, engine, oracle) -> cases run
 

@@ -266,3 +266,10 @@ def test_registers_not_named_are_0():
     m.reg[2] = 5
     enter(m, Entry(0x1000, {'esp': 0x8000}, 0))
     assert m.reg[2] == 0 and m.reg[4] == 0x8000
+
+
+def test_linux_is_told_of_the_screen():
+    """struct screen_info (zero-page.rst, offset 0): or a kernel with console=tty0 shows nothing."""
+    kernel = bzimage()
+    assert linux.zero_page(kernel, 16 << 20, True)[:0x12] == bytes([0, 0, 0, 0, 0, 0, 3, 80, 0, 0, 0, 0, 0, 0, 25, 1, 16, 0])
+    assert linux.zero_page(kernel, 16 << 20, False)[:0x40] == bytes(0x40)

@@ -120,7 +120,7 @@ def test_memory_suffixes(options, text, size):
     (['run', '-serial', 'null', '-serial', 'com1'], "'com1'"),
     (['run', '-parallel', 'file:'], 'file:F'),
     (['run', '-d', 'int,cpu'], "'cpu'"),
-    (['run', '-display', 'sdl'], 'sdl'),
+    (['run', '-display', 'gtk'], 'gtk'),
     (['run', '-engine', 'fast'], 'fast'),
     (['run', '-tcache-policy', 'mru'], 'mru'),
     (['run', '-tcache-size', '0'], 'from 64K'),

@@ -47,7 +47,7 @@ class Machine:
     def __init__(self) -> None:
         self.time, self.cpu, self.sent, self.said, self.printed = 0, Cpu(), bytearray(), bytearray(), bytearray()
         self.pc = Pc(MEMORY, lambda: self.time, self.cpu, [self.sent.extend], 0.0, [(0xe9, self.said.extend)], 0xf4,
-                     floppies=[Drive(Image('1.44M')), None], parallel=self.printed.extend, sound=lambda tick, wave: None)
+                     floppies=[Drive(Image('1.44M')), None], parallel=self.printed.extend)
 
     def out(self, port: int, *values: int, w: int = 8) -> None:
         for v in values: self.pc.bus.port_out(port, w, v)

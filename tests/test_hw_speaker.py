@@ -26,7 +26,8 @@ class Machine:
         self.channel = pit.channels[2]
         port_b = PortB(self.bus, clock, self.channel)
         self.recorder, self.heard = Recorder(str(path)), []
-        self.speaker = Speaker(clock, self.channel, port_b, self.hear)
+        self.speaker = Speaker(clock, self.channel, port_b)
+        self.speaker.listen(self.hear)
 
     def hear(self, tick: int, sound: Wave) -> None:
         self.heard.append((tick, sound))

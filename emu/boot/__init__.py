@@ -15,10 +15,10 @@ REGISTERS = ('eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi')
 EXTENSION_TYPE, PROTECTED = 0x10, 1  # CR0.ET: the 387's protocol, always 1 since the 486; CR0.PE
 
 
-def load_kernel(memory: Memory, kernel_path: str, initrd_path: str | None, cmdline: str) -> Entry:
-    """Loads a bzImage or a multiboot kernel with its initrd or modules; EmuError says what is wrong with a file."""
+def load_kernel(memory: Memory, kernel_path: str, initrd_path: str | None, cmdline: str, screen: bool = False) -> Entry:
+    """Loads a bzImage or a multiboot kernel with its initrd or modules; EmuError says what is wrong with a file. `screen`: there is a VGA."""
     kernel = read_file(kernel_path)
-    if linux.is_linux(kernel): return linux.load(memory, kernel, read_file(initrd_path) if initrd_path else None, cmdline)
+    if linux.is_linux(kernel): return linux.load(memory, kernel, read_file(initrd_path) if initrd_path else None, cmdline, screen)
     if multiboot.find_header(kernel) is not None:
         modules = [(text, read_file(path)) for path, text in multiboot.split_modules(initrd_path or '')]
         return multiboot.load(memory, kernel, kernel_path, modules, cmdline)

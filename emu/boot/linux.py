@@ -1,7 +1,7 @@
 """Linux's bzImage by the 32-bit boot protocol (Documentation/arch/x86/boot.rst, zero-page.rst): protocol 2.02 and up.
 
 We do what the kernel's real-mode part would have asked a BIOS for: the zero page at 10000h with the setup header, an e820 map and
-no screen; then the protected-mode part, at 100000h, is entered with ESI at the zero page. A zImage (loaded low) is refused.
+the screen's mode; then the protected-mode part, at 100000h, is entered with ESI at the zero page. A zImage (loaded low) is refused.
 """
 import struct
 
@@ -32,6 +32,7 @@ pref_address     258  Q  20a  100000
 init_size        260  I  20a  0
 """.strip().splitlines())}
 E820_ENTRIES, E820_TABLE = 0x1e8, 0x2d0
+TEXT_SCREEN = ((0x06, 3), (0x07, 80), (0x0e, 25), (0x0f, 1), (0x10, 16))  # of screen_info: mode, columns, lines, "it is a VGA", lines of a character
 
 
 def is_linux(kernel: bytes) -> bool:
@@ -51,8 +52,8 @@ def set_field(page: bytearray, name: str, value: int) -> None:
     struct.pack_into('<' + HEADER[name][1], page, HEADER[name][0], value)
 
 
-def load(memory: Memory, kernel: bytes, initrd: bytes | None, cmdline: str) -> Entry:
-    """Puts everything in its place; the entry state is boot.rst's "32-bit Boot Protocol"."""
+def load(memory: Memory, kernel: bytes, initrd: bytes | None, cmdline: str, screen: bool = False) -> Entry:
+    """Puts everything in its place; the entry state is boot.rst's "32-bit Boot Protocol". `screen`: there is a VGA, in text mode."""
     setup_size, image_size = check(kernel)
     text = cmdline.encode('utf-8', 'surrogateescape')
     if len(text) > (limit := min(field(kernel, 'cmdline_size'), LOW_END - COMMAND_LINE - 1)):
@@ -62,7 +63,7 @@ def load(memory: Memory, kernel: bytes, initrd: bytes | None, cmdline: str) -> E
     check_ram(memory, start, end - start, 'the kernel')
     place(memory, start, kernel[setup_size:], 'the kernel')
 
-    page = zero_page(kernel, memory.size)
+    page = zero_page(kernel, memory.size, screen)
     set_field(page, 'cmd_line_ptr', COMMAND_LINE)
     if initrd:
         address = initrd_address(kernel, len(initrd), end, memory.size)
@@ -100,12 +101,14 @@ def initrd_address(kernel: bytes, size: int, lowest: int, ram: int) -> int:
     return address
 
 
-def zero_page(kernel: bytes, ram: int) -> bytearray:
-    """boot_params: the header copied, our name, the memory map; screen_info stays zero, which says that there is no screen."""
+def zero_page(kernel: bytes, ram: int, screen: bool) -> bytearray:
+    """boot_params: the header copied, our name, the memory map; a screen_info of zeros says that there is no screen."""
     page = bytearray(PAGE)
     header_end = 0x202 + kernel[0x201]
     page[0x1f1:header_end] = kernel[0x1f1:header_end]
     set_field(page, 'type_of_loader', UNKNOWN_LOADER)
+    if screen:
+        for at, value in TEXT_SCREEN: page[at] = value
     ranges = memory_map(ram)
     page[E820_ENTRIES] = len(ranges)
     for n, (address, length, kind) in enumerate(ranges):

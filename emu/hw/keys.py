@@ -43,6 +43,9 @@ SET_2_TO_1 = bytes.fromhex("""
     55 56 77 78 79 7a 0e 7b 7c 4f 7d 4b 47 7e 7f 6f  52 53 50 4c 4d 48 01 45 57 4e 51 4a 37 49 46 54
     80 81 82 41 54""") + bytes(range(0x85, 0x100))
 
+# Keys by their codes of set 1, with E0h in the high byte: what a controller that translates lets a program see. Pause is the E0 46 that Ctrl with it sends.
+BY_SET_1 = {SET_2_TO_1[code[-1]] | code[0] << 8 & 0xff00 * (len(code) > 1): name for name, code in SET_2.items()} | {0x54: 'sysrq'}
+
 GREY = frozenset(('insert', 'home', 'pgup', 'delete', 'end', 'pgdn', 'up', 'left', 'down', 'right'))  # twins of the keypad, told from it by shifts that nobody pressed
 
 # Set 3, key types at power-on ("Scan Code Set 3"): these tell of their release, those of nothing but being pressed, the rest repeat.

@@ -24,7 +24,7 @@ from emu.hw.piix_ide import PiixIde
 from emu.hw.pit import Pit
 from emu.hw.ports import A20, Port92, PortB, ResetControl, add_debug_exit, add_debugcon
 from emu.hw.rtc import Rtc
-from emu.hw.speaker import Speaker, Wave
+from emu.hw.speaker import Speaker
 from emu.hw.uart import Uart
 from emu.hw.vga import Vga
 from emu.hw.vga_memory import Rom
@@ -79,14 +79,14 @@ class Resettable(Protocol):
 class Pc:
     """`now` is guest time in ns; `serial` takes what each of COM1 to COM4 sends (None: no such port); `rtc_epoch` is the time of day at the start (None: the host's).
 
-    `floppies` are drives A and B, `parallel` gets what is printed, `sound` is told what the speaker does.
+    `floppies` are drives A and B, `parallel` gets what is printed.
     `ide` has the primary channel's master and slave, then the secondary's. `boot_rom` is for the network cards that are PCI's.
     """
 
     def __init__(self, memory: Memory, now: Callable[[], int], cpu: Processor, serial: Sequence[Callable[[bytes], object] | None] = (),
                  rtc_epoch: float | None = None, debugcon: Sequence[tuple[int, Callable[[bytes], object]]] = (), debug_exit: int | None = None,
                  firmware: Firmware = NOTHING, ide: Sequence[Device | None] = (None,) * 4,
-                 floppies: Sequence[Drive | None] = (), parallel: Callable[[bytes], object] | None = None, sound: Callable[[int, Wave], None] | None = None,
+                 floppies: Sequence[Drive | None] = (), parallel: Callable[[bytes], object] | None = None,
                  vga: str = 'none', vgabios: bytes | None = None, nics: Sequence[Nic] = (), boot_rom: bytes | None = None):
         self.memory, self.cpu = memory, cpu
         self.bus = bus = Bus()
@@ -100,7 +100,7 @@ class Pc:
         self.dma = Dma(bus, memory)
         self.fdc = Fdc(bus, clock, self.irq(6), self.dma, floppies)
         self.port_b = PortB(bus, clock, self.pit.channels[2])
-        if sound: Speaker(clock, self.pit.channels[2], self.port_b, sound)
+        self.speaker = Speaker(clock, self.pit.channels[2], self.port_b)
         self.lpts = [Lpt(bus, clock, self.irq(7), parallel)] if parallel else []
         self.port_92 = Port92(bus, self.a20, cpu.reset)
         self.i8042 = I8042(bus, clock, self.irq(1), self.irq(12), self.a20, cpu.reset)

@@ -1,7 +1,7 @@
 """The PC speaker: port 61h's bit 1 lets counter 2 of the 8254 through to it (IBM PC/AT Technical Reference, "Speaker Interface").
 
-`Speaker` calls `on_change(tick, wave)` when what is heard changes, never for each edge: from this PIT clock on the cone follows `wave`, until a call with an
-earlier or the same tick or a later change. `Recorder` is such a listener and writes a WAV file. Left out: the speaker's own sound.
+`Speaker` calls its listeners with (tick, wave) when what is heard changes, never for each edge: from this PIT clock on the cone follows `wave`, until a call with an
+earlier or the same tick or a later change. `Sampler` is such a listener and makes samples of it; `Recorder` writes them to a WAV file. Left out: the speaker's own sound.
 """
 import sys
 import wave as wav
@@ -45,12 +45,33 @@ class Wave(NamedTuple):
         return before + e // self.n * up + np.minimum(e % self.n, up)
 
 
+Listener = Callable[[int, Wave], None]
+
+
+def silent() -> None:
+    """Nobody listens."""
+
+
 class Speaker:
     """Looks at port 61h and counter 2 whenever either is written."""
 
-    def __init__(self, clock: Clock, channel: Channel, port_b: PortB, on_change: Callable[[int, Wave], None]):
-        self.clock, self.channel, self.port_b, self.on_change = clock, channel, port_b, on_change
-        channel.heard = port_b.heard = self.update
+    def __init__(self, clock: Clock, channel: Channel, port_b: PortB):
+        self.clock, self.channel, self.port_b = clock, channel, port_b
+        self.listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """From now on it is told."""
+        self.listeners.append(listener)
+        self.channel.heard = self.port_b.heard = self.update
+        self.update()
+
+    def ignore(self, listener: Listener) -> None:
+        """It is told no more."""
+        self.listeners.remove(listener)
+        if not self.listeners: self.channel.heard = self.port_b.heard = silent
+
+    def on_change(self, tick: int, sound: Wave) -> None:
+        for listener in self.listeners: listener(tick, sound)
 
     def tick(self) -> int:
         """PIT clocks since time 0."""
@@ -69,31 +90,27 @@ class Speaker:
         return None
 
 
-class Recorder:
-    """A WAV file: 16 bits, mono, from the first sound on. An error of the host ends the recording."""
+class Sampler:
+    """Samples of 16 bits, RATE a second, from the first sound on: `put(samples, at)` gets them, `at` is the number of the first of them. Silence longer than `longest` PIT clocks
+    is left out after so much of it, but counted."""
 
-    def __init__(self, path: str):
-        try:
-            self.out = open(path, 'wb', buffering=0)
-        except OSError as error:
-            raise file_error(path, error) from None
-        self.file: wav.Wave_write | None = wav.open(self.out, 'wb')
-        self.file.setparams((1, 2, RATE, 0, 'NONE', 'not compressed'))
-        self.path = path
+    def __init__(self, put: Callable[[Any, int], object], longest: int = LONGEST_SILENCE):
+        self.put, self.longest = put, longest
         self.changes: list[tuple[int, Wave]] = [(0, Wave(False))]  # what is heard since and, maybe, what will be
         self.told = 0  # the clock of the last change
         self.begun, self.origin = False, 0  # the clock of sample 0
-        self.done = 0  # samples written
+        self.done = 0  # samples made
+        self.cut = 0  # clocks of silence left out
         self.rest = 0  # clocks high in the sample that is not complete yet
 
     def on_change(self, tick: int, sound: Wave) -> None:
-        """Writes all up to the change before, since this one may be announced, and never come about."""
+        """Makes all up to the change before, since this one may be announced, and never come about."""
         self.record(min(tick, self.told))
         self.told = tick
         self.changes = [(at, each) for at, each in self.changes if at < tick] + [(tick, sound)]
 
     def record(self, until: int) -> None:
-        """Writes what was heard before this clock."""
+        """Makes what was heard before this clock."""
         while self.changes and self.changes[0][0] < until:
             at, sound = self.changes[0]
             end = min(until, self.changes[1][0]) if len(self.changes) > 1 else until
@@ -103,13 +120,15 @@ class Recorder:
             if end >= until: break
 
     def segment(self, first: int, end: int, sound: Wave) -> None:
-        """Writes one wave's part."""
-        silent = not sound.n and not sound.level
+        """One wave's part."""
+        quiet = not sound.n and not sound.level
         if not self.begun:
-            if silent: return
+            if quiet: return
             self.begun, self.origin = True, first
-        if silent and end - first > LONGEST_SILENCE: self.origin, first = self.origin + end - first - LONGEST_SILENCE, end - LONGEST_SILENCE
-        while first < end and self.file:
+        if quiet and end - first > self.longest:
+            over = end - first - self.longest
+            self.origin, first, self.cut = self.origin + over, first + over, self.cut + over
+        while first < end:
             stop = min(end, self.edge(self.done + BLOCK))
             last = (stop - self.origin) * RATE // HZ  # the sample that is not complete at `stop`
             edges = np.array([first, *(self.edges(self.done + 1, last)), stop], np.int64)
@@ -117,7 +136,9 @@ class Recorder:
             high[0] += self.rest
             self.rest = int(high[-1])
             first = stop
-            if last > self.done: self.put(high[:-1] * LOUD * RATE // HZ, last)
+            if last <= self.done: continue
+            at, self.done = self.done + self.cut * RATE // HZ, last
+            self.put(np.minimum(high[:-1] * LOUD * RATE // HZ, LOUD).astype('<i2'), at)
 
     def edge(self, sample: int) -> int:
         """The clock at which a sample begins."""
@@ -127,16 +148,32 @@ class Recorder:
         """Those of several."""
         return self.origin - (-np.arange(first, last + 1, dtype=np.int64) * HZ // RATE)
 
-    def put(self, samples: Any, done: int) -> None:
-        """To the file."""
-        self.done = done
-        assert self.file
+
+class Recorder(Sampler):
+    """A WAV file: 16 bits, mono, from the first sound on. An error of the host ends the recording."""
+
+    def __init__(self, path: str):
+        super().__init__(self.write)
         try:
-            self.file.writeframes(np.minimum(samples, LOUD).astype('<i2').tobytes())
+            self.out = open(path, 'wb', buffering=0)
+        except OSError as error:
+            raise file_error(path, error) from None
+        self.file: wav.Wave_write | None = wav.open(self.out, 'wb')
+        self.file.setparams((1, 2, RATE, 0, 'NONE', 'not compressed'))
+        self.path = path
+
+    def record(self, until: int) -> None:
+        if self.file: super().record(until)
+
+    def write(self, samples: Any, at: int) -> None:
+        """To the file."""
+        if not self.file: return
+        try:
+            self.file.writeframes(samples.tobytes())
         except OSError as error:
             print(f'emu: {file_error(self.path, error)}; the recording has ended', file=sys.stderr)
             self.end()
-        if done >= MOST: self.end()
+        if self.done >= MOST: self.end()
 
     def close(self, until: int = 0) -> None:
         """Writes what was heard before clock `until`, and ends the file."""

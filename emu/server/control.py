@@ -8,22 +8,16 @@
 Nobody on a socket disturbs the guest: a connection has one command done each time the loop is looked at, is read again only after its answer has left, and may have a line of LINE
 bytes and events of EVENTS bytes waiting; more events are lost to it. There is room for CONNECTIONS of them.
 """
-import errno
 import json
 import os
 import select
 import socket
-import stat
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from emu.errors import EmuError, file_error
 from emu.server.commands import BY_NAME, Refused, Session, execute, query_version
 from emu.server.loop import DESCRIPTORS, Loop
-from emu.server.typist import Typist
-
-if TYPE_CHECKING:
-    from emu.machine import Machine
+from emu.server.sockets import listen_unix, remove
 
 LINE, EVENTS, CONNECTIONS = 1 << 16, 1 << 16, 8
 FAREWELL = 0.5  # seconds that the last answers have to leave at the end of the run
@@ -45,6 +39,33 @@ TOO_LONG = failure('GenericError', f'a line of more than {LINE} bytes')
 def no_constant(name: str) -> None:
     """NaN and the like are no JSON."""
     raise ValueError(name)
+
+
+def answer(session: Session, line: bytes) -> dict[str, Any]:
+    """The answer to a command, which is a JSON object."""
+    try:
+        asked = json.loads(line.decode(), parse_constant=no_constant)
+    except (ValueError, RecursionError):
+        return failure('GenericError', 'malformed JSON')
+    if not isinstance(asked, dict): return failure('GenericError', 'not an object')
+    number, name, arguments = asked.get('id'), asked.get('execute'), asked.get('arguments', {})
+    if unknown := sorted(set(asked) - {'execute', 'arguments', 'id'}): return failure('GenericError', f"unknown member '{unknown[0][:100]}'", number)
+    if not isinstance(name, str): return failure('GenericError', "'execute' is missing, or no string", number)
+    if not isinstance(arguments, dict): return failure('GenericError', "'arguments' is no object", number)
+    if name not in BY_NAME: return failure('CommandNotFound', f"unknown command '{name[:100]}'", number)
+    try:
+        result = execute(session, name, arguments)
+    except Refused as error:
+        return failure('GenericError', str(error)[:1000], number)
+    except Exception as error:  # a bug, which is not worth the guest's life
+        return failure('InternalError', f'{name}: {type(error).__name__}: {error}'[:1000], number)
+    return {'return': {} if result is None else result} | ({'id': number} if number is not None else {})
+
+
+def happened(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """An event, as it is told."""
+    now = time.time_ns() // 1000
+    return {'event': name, 'data': data, 'timestamp': {'seconds': now // 10 ** 6, 'microseconds': now % 10 ** 6}}
 
 
 class Connection:
@@ -109,7 +130,7 @@ class Connection:
         line = bytes(self.received[:end])
         del self.received[:end + 1]
         if len(line) > LINE: self.say(TOO_LONG)
-        elif line.strip(): self.say(self.control.answer(line))
+        elif line.strip(): self.say(answer(self.control.session, line))
         else: self.wait()
 
     def close(self) -> None:
@@ -125,15 +146,15 @@ class Control:
 
     def __init__(self, path: str):
         self.path = path
-        self.listener = listen(path)
+        self.listener = listen_unix(path, '--control', CONNECTIONS)
         self.file = os.stat(path)
         self.connections: list[Connection] = []
-        self.session: Session | None = None
+        self.serving = False
 
-    def serve(self, loop: Loop, machine: 'Machine') -> None:
+    def serve(self, loop: Loop, session: Session) -> None:
         """From now on connections are answered."""
-        self.loop, self.session = loop, Session(machine, Typist(machine.pc.clock, machine.pc.i8042))
-        machine.tell = self.event
+        self.loop, self.session, self.serving = loop, session, True
+        session.machine.listeners.append(self.event)
         loop.watch(self.listener.fileno(), self.accept)
 
     def accept(self) -> None:
@@ -153,32 +174,11 @@ class Control:
             except OSError:
                 pass
 
-    def answer(self, line: bytes) -> dict[str, Any]:
-        """The answer to a command."""
-        assert self.session
-        try:
-            asked = json.loads(line.decode(), parse_constant=no_constant)
-        except (ValueError, RecursionError):
-            return failure('GenericError', 'malformed JSON')
-        if not isinstance(asked, dict): return failure('GenericError', 'not an object')
-        number, name, arguments = asked.get('id'), asked.get('execute'), asked.get('arguments', {})
-        if unknown := sorted(set(asked) - {'execute', 'arguments', 'id'}): return failure('GenericError', f"unknown member '{unknown[0][:100]}'", number)
-        if not isinstance(name, str): return failure('GenericError', "'execute' is missing, or no string", number)
-        if not isinstance(arguments, dict): return failure('GenericError', "'arguments' is no object", number)
-        if name not in BY_NAME: return failure('CommandNotFound', f"unknown command '{name[:100]}'", number)
-        try:
-            result = execute(self.session, name, arguments)
-        except Refused as error:
-            return failure('GenericError', str(error)[:1000], number)
-        except Exception as error:  # a bug, which is not worth the guest's life
-            return failure('InternalError', f'{name}: {type(error).__name__}: {error}'[:1000], number)
-        return {'return': {} if result is None else result} | ({'id': number} if number is not None else {})
-
     def event(self, name: str, data: dict[str, Any]) -> None:
         """Tells all that something has happened."""
-        now = time.time_ns() // 1000
+        line = happened(name, data)
         for connection in list(self.connections):
-            if len(connection.out) < EVENTS: connection.say({'event': name, 'data': data, 'timestamp': {'seconds': now // 10 ** 6, 'microseconds': now % 10 ** 6}})
+            if len(connection.out) < EVENTS: connection.say(line)
 
     def close(self) -> None:
         """The run is over: what has been said may still leave, then the socket goes, unless somebody has replaced it."""
@@ -188,48 +188,6 @@ class Control:
             for connection in list(self.connections):
                 if connection.out: connection.send()
         for connection in list(self.connections): connection.close()
-        if self.session: self.loop.watch(self.listener.fileno())
+        if self.serving: self.loop.watch(self.listener.fileno())
         self.listener.close()
-        try:
-            if os.path.samestat(os.stat(self.path), self.file): os.unlink(self.path)
-        except OSError:
-            pass
-
-
-def listen(path: str) -> socket.socket:
-    """A listening socket at `path`, in place of one that nobody listens to any more."""
-    listener = socket.socket(socket.AF_UNIX)
-    mask = os.umask(0o177)
-    try:
-        try:
-            listener.bind(path)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE: raise
-            remove_stale(path)
-            listener.bind(path)
-        listener.listen(CONNECTIONS)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise file_error(f'--control {path}', error) from None
-    except EmuError:
-        listener.close()
-        raise
-    finally:
-        os.umask(mask)
-    return listener
-
-
-def remove_stale(path: str) -> None:
-    """Removes a socket whose owner was killed; EmuError for anything else."""
-    if not stat.S_ISSOCK(os.lstat(path).st_mode): raise EmuError(f'--control {path}: this file exists, and is no socket')
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except OSError:
-            pass
-    raise EmuError(f'--control {path}: another emu is listening there')
+        remove(self.path, self.file)

@@ -1,0 +1,98 @@
+"""A connection of bytes in the event loop, with or without TLS: it never waits, and it has no more on its way than its owner lets it.
+
+`received` is called when something has arrived, `closed` with a reason once the connection has ended, by either side.
+"""
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from typing import Callable
+
+from emu.server.loop import Loop
+
+CHUNK = 1 << 16  # bytes taken at once
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Wire:
+    """`waiting` is how many bytes have not left yet."""
+
+    def __init__(self, loop: Loop, client: socket.socket, tls: ssl.SSLContext | None, received: Callable[[bytes], object], closed: Callable[[str], object]):
+        client.setblocking(False)
+        self.socket = tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False) if tls else client
+        self.loop, self.received, self.closed = loop, received, closed
+        self.out: deque[memoryview] = deque()
+        self.waiting = 0
+        self.reading = True
+        self.open = True
+        self.watch()
+
+    def watch(self) -> None:
+        """Tells the loop what is waited for. TLS may have to read before it can write, and the other way round, so that both are tried on either."""
+        if self.open: self.loop.watch(self.socket.fileno(), self.readable if self.reading else None, self.flush if self.out else None)
+
+    def pause(self, paused: bool) -> None:
+        """No more is read for now, or again."""
+        if self.reading == paused:
+            self.reading = not paused
+            self.watch()
+
+    def readable(self) -> None:
+        """Something has arrived, or the end."""
+        try:
+            data = self.socket.recv(CHUNK)
+        except NOT_NOW:
+            return self.flush()
+        except OSError as error:
+            return self.close(f'{error.strerror or error}'.lower())
+        if not data: return self.close('it has gone')
+        self.received(data)
+        if self.open and isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() and self.reading: self.loop.after(0, self.readable_still)
+        return None
+
+    def readable_still(self) -> None:
+        """TLS had decrypted more than was asked for."""
+        if self.open and self.reading: self.readable()
+
+    def send(self, data: bytes) -> None:
+        """Sends it, or what can be sent of it now; the rest follows."""
+        if not self.open: return
+        self.out.append(memoryview(data))
+        self.waiting += len(data)
+        if len(self.out) == 1: self.flush()
+
+    def flush(self) -> None:
+        """What waits goes as far as it goes."""
+        if not self.open: return
+        try:
+            while self.out:
+                sent = self.socket.send(self.out[0])
+                self.waiting -= sent
+                self.out[0] = self.out[0][sent:]
+                if not self.out[0]: self.out.popleft()
+        except NOT_NOW:
+            pass
+        except OSError as error:
+            return self.close(f'{error.strerror or error}'.lower())
+        self.watch()
+        return None
+
+    def wait(self, seconds: float) -> None:
+        """Serves this connection alone for at most so long: the machine waits for an answer."""
+        file = self.socket.fileno()
+        if not self.open: return
+        end = time.monotonic() + seconds
+        pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
+        readable, writable, _ = ([file], [], []) if pending else select.select([file], [file] if self.out else [], [], max(end - time.monotonic(), 0))
+        if writable: self.flush()
+        if readable and self.open: self.readable()
+
+    def close(self, reason: str) -> None:
+        """It is over."""
+        if not self.open: return
+        self.open = False
+        self.loop.watch(self.socket.fileno())
+        self.socket.close()
+        self.out.clear()
+        self.closed(reason)

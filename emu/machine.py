@@ -24,7 +24,7 @@ from emu.hw.pc import Nic, Pc
 from emu.hw.rtc import SHUTDOWN_STATUS
 from emu.hw.speaker import Recorder
 from emu.hw.uart import Uart
-from emu.isa.clock import PACE
+from emu.isa.clock import PACE, UNNOTICED
 from emu.isa.flags import IF
 from emu.jit import build, optimise
 from emu.log import Log
@@ -270,10 +270,13 @@ class Machine:
         if self.options.icount and deadline is not None:
             self.cpu.state.skipped += max(deadline - self.now(), 0)
             return
-        started = time.perf_counter()
-        self.poll(None if deadline is None else max(deadline - self.host_time(), 0) / 1e9)
-        m = self.cpu.state
-        m.time = self.host_time() if deadline is None else min(self.host_time(), max(deadline + LATENCY, m.time))
+        started, m, asleep = time.perf_counter(), self.cpu.state, self.host_time()
+        if deadline is None: wait = None
+        elif asleep - m.time <= UNNOTICED: wait = max(deadline - asleep, 0)
+        else: wait = max(deadline - asleep, (deadline - m.time) // FASTER, 0)  # a prompt's ten seconds do not pass at once
+        self.poll(None if wait is None else wait / 1e9)
+        host = self.host_time()
+        m.time = host if deadline is None else min(host, max(deadline + LATENCY, m.time), m.time + max(UNNOTICED, FASTER * (host - asleep)) + LATENCY)
         self.spent['idle'] += time.perf_counter() - started
 
     def power_cycle(self, why: str) -> None:

@@ -257,6 +257,14 @@ def test_ticks_and_time(tmp_path: Path) -> None:
     assert not flags & CF and 17 <= ticks <= 20 and time == 0  # 1.0 seconds; the clock starts at midnight under -icount
 
 
+@pytest.mark.parametrize('call', ['mov ah, 1; int 0x16', 'mov ah, 0; int 0x1a', 'mov ax, 0x0201; mov cx, 1; mov dx, 0x80; mov bx, 0x9000; int 0x13'])
+def test_the_clock_ticks_for_callers_that_have_interrupts_off(tmp_path: Path, call: str) -> None:
+    """INT 13h, 16h and 1Ah let interrupts in, as IBM's do (STI is their first instruction): iPXE polls for a key so, and waits for the count at 40:6Ch."""
+    run = boot(tmp_path, KEEP + f'''cli; mov al, 0x34; out 0x43, al; xor al, al; out 0x40, al; mov al, 1; out 0x40, al; mov di, [0x46c]; mov bp, 20000
+        l1: {call}; cmp [0x46c], di; jne l2; dec bp; jnz l1; l2: keep bp''')
+    assert run.words(1) != [0]
+
+
 def test_pci(tmp_path: Path) -> None:
     """PCI BIOS 2.1: presence, finding a device, reading its configuration."""
     run = boot(tmp_path, KEEP + '''mov ax, 0xb101; int 0x1a; flags; keep dx

@@ -8,7 +8,10 @@ from typing import Iterator
 
 import pytest
 
+from emu.machine import Machine
+from emu.options import Drive, Options
 from emu.server.loop import Loop, signals
+from tests.bios_machine import disk
 
 
 @pytest.fixture
@@ -117,3 +120,19 @@ def test_an_alarm_set_by_an_alarm_waits_for_the_next_look(loop: Loop) -> None:
         loop.after(0, again)
     again()
     assert loop.poll() and len(count) == 2
+
+
+def test_a_halted_cpu_catches_up_by_and_by(tmp_path):
+    """Where guest time has fallen 5 s behind in a busy time, a program that then waits 0.2 s waits a tenth of a second at least, not no time at all (docs/time.md)."""
+    loop = Loop()
+    machine = Machine(Options(serial=(), bios='own', engine='interpreter', drives=(Drive(disk(tmp_path / 'disk', 'sti; l1: hlt; jmp l1')),)), loop, [])
+    try:
+        while not machine.cpu.state.halted: machine.step()
+        machine.cpu.state.epoch -= 5_000_000_000
+        start, guest = time.monotonic(), machine.now()
+        while machine.now() < guest + 200_000_000: machine.step()
+        assert time.monotonic() - start > 0.09
+    finally:
+        machine.cpu.close()
+        loop.close()
+        for drive in machine.drives.values(): drive.image and drive.image.close()

@@ -31,6 +31,11 @@
     iret
 .endm
 
+.macro enable               # as IBM's does: the clock ticks on for callers that have interrupts off
+    sti
+    nop
+.endm
+
 .macro at place             # what follows is at F000:place
     .org \place
 .endm
@@ -156,6 +161,7 @@ int13:
 at 0xe401
     .fill 16, 1, 0
 int13_service:
+    enable
     waiting 0x13
 
 int18:
@@ -197,6 +203,7 @@ int14:
 
 at 0xe82e
 int16:
+    enable
     waiting 0x16
 
 at 0xe987
@@ -282,6 +289,7 @@ font_low:                   # the first 128 characters, 8 lines each: filled in 
 
 at 0xfe6e
 int1a:
+    enable
     service 0x1a
 
 at 0xfea5

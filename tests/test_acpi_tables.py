@@ -106,3 +106,5 @@ def test_smbios() -> None:
     assert (number(anchor, 8, 'H'), number(anchor, 22, 'H'), number(anchor, 24), number(anchor, 28, 'H')) == (max(map(len, structures)), len(data), 0xf8020, len(structures))
     assert [s[0] for s in structures] == [0, 1, 3, 4, 16, 17, 19, 32, 127] and len({s[2:4] for s in structures}) == len(structures)
     assert number(structures[5], 12, 'H') == 256 and number(structures[6], 8) == (256 << 10) - 1  # MB of the module; KB of the array's end
+    processor = structures[3]
+    assert processor[1] == 35 and processor[7:17] == bytes((2, *bytes(8), 3)) and number(processor, 20, 'H') == number(processor, 22, 'H') == 1000  # 7.5: strings, MHz

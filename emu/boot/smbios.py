@@ -15,7 +15,7 @@ def tables(memory: int) -> bytes:
         structure(0, 0x000, struct.pack('<BBHBBQBBBBBB', 1, 2, 0xe800, 3, 0, 8, 0, 4, 0, 0, 0xff, 0xff), 'emu', '1', '01/01/2026'),  # characteristics: none told
         structure(1, 0x100, struct.pack('<4B16sBBB', 1, 2, 3, 0, bytes(16), 6, 0, 0), 'emu', 'PC (i440FX + PIIX)', '1'),  # woken by the power switch
         structure(3, 0x300, struct.pack('<9BIBBBB', 1, OTHER, 0, 0, 0, OK, OK, OK, UNKNOWN, 0, 0, 0, 0, 0), 'emu'),
-        structure(4, 0x400, struct.pack('<5BQBBHHHBBHHHBBB', 1, 3, OTHER, 2, 0, 0, 3, 0, 0, 1000, 1000, 0x41, OTHER, 0xffff, 0xffff, 0xffff, 0, 0, 0), 'CPU 0', 'emu', '1'),
+        structure(4, 0x400, struct.pack('<4BQBBHHHBBHHHBBB', 1, 3, OTHER, 2, 0, 3, 0, 0, 1000, 1000, 0x41, OTHER, 0xffff, 0xffff, 0xffff, 0, 0, 0), 'CPU 0', 'emu', '1'),
         structure(16, 0x1000, struct.pack('<BBBIHH', 3, 3, 3, memory >> 10, 0xfffe, 1)),  # system memory on the board, no error correction
         structure(17, 0x1100, struct.pack('<HHHHHBBBBBH', 0x1000, 0xfffe, 0xffff, 0xffff, megabytes, 9, 0, 1, 0, 7, UNKNOWN), 'DIMM 0'),  # a DIMM of RAM
         structure(19, 0x1300, struct.pack('<IIHB', 0, last, 0x1000, 1)),

@@ -23,7 +23,7 @@ check: $(STAMP)
 
 setup: $(STAMP)
 	$(EMU) setup
-	$(EMU) guest get linux firmware bootdisk floppies cds netboot
+	$(EMU) guest get linux firmware bootdisk grubdisk floppies cds netboot
 
 packages:
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { \

@@ -290,7 +290,8 @@ def test_owners_and_times_of_a_userland(tmp_path):
 def test_the_guests_themselves():
     """Each is made, and has the files that the boot tests ask for."""
     files = {
-        'bootdisk': {'bootdisk.img'}, 'disk': {'disk.img'}, 'invaders': {'invaders.exec'}, 'cds': {f'cd-{name}.iso' for name in ('isolinux', 'grub', 'floppy-emulation')},
+        'bootdisk': {'bootdisk.img'}, 'disk': {'disk.img'}, 'grubdisk': {'grubdisk.img'}, 'invaders': {'invaders.exec'},
+        'cds': {f'cd-{name}.iso' for name in ('isolinux', 'grub', 'floppy-emulation')},
         'floppies': {f'floppy-{name}.img' for name in ('memtest', 'ipxe', 'hdt', 'invaders', 'grub')},
     }
     for name, expected in files.items(): assert guests.get(name).keys() == expected

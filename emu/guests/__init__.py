@@ -14,7 +14,7 @@ from typing import Callable, Iterator, NamedTuple
 
 from emu import cache
 from emu.errors import EmuError, file_error
-from emu.guests import cds, disk, firmware, floppies, linux, netboot, tools
+from emu.guests import cds, disk, firmware, floppies, grubdisk, linux, netboot, tools
 
 RECORD = 'packages.json'
 
@@ -36,6 +36,7 @@ GUESTS = {
     'linux': Guest("Debian's i386 kernels (686, 686-pae), each with an initramfs of busybox, tiny or with drivers", linux.make, linux.SOURCES, (), 600),
     'bootdisk': Guest('a hard disk: SYSLINUX on FAT, and the kernels', disk.make_small, disk.SOURCES, ('tools', 'linux')),
     'disk': Guest('a hard disk: the same, and a userland on ext4', disk.make, disk.SOURCES, ('tools', 'linux'), 1000),
+    'grubdisk': Guest('a hard disk: GRUB, a kernel, invaders', grubdisk.make, grubdisk.SOURCES, ('tools', 'linux', 'invaders')),
     'floppies': Guest('memtest86+, iPXE, HDT, invaders, GRUB', floppies.make, floppies.SOURCES, ('tools', 'invaders')),
     'cds': Guest('ISOLINUX, GRUB, and the memtest86+ floppy emulated', cds.make, cds.SOURCES, ('tools', 'floppies')),
     'invaders': Guest('grub-invaders, a multiboot kernel', floppies.make_invaders, floppies.INVADERS_SOURCES),

@@ -1,4 +1,5 @@
 """Floppies of 1440K that boot: memtest86+, iPXE, HDT and grub-invaders through SYSLINUX; GRUB by itself. And grub-invaders alone, a multiboot kernel."""
+import struct
 from pathlib import Path
 from typing import Mapping
 
@@ -7,7 +8,7 @@ from emu.guests.apt import Apt, versions
 from emu.guests.tools import run
 
 SOURCES = (Path(__file__), Path(fat.__file__))
-INVADERS_SOURCES = ()
+INVADERS_SOURCES = (Path(__file__),)
 PACKAGES = ('memtest86+', 'ipxe', 'syslinux-common', 'grub-pc-bin')
 MEMTEST, IPXE, INVADERS = './boot/memtest86+ia32.bin', './boot/ipxe.lkrn', './boot/invaders.exec'
 MODULES = 'usr/lib/syslinux/modules/bios'  # SYSLINUX's, *.c32
@@ -41,8 +42,18 @@ def make_invaders(folder: Path) -> dict[str, str]:
     """Fills a folder; the packages' versions."""
     with Apt(folder.parent) as apt:
         packages = apt.download('grub-invaders')
-        (folder / 'invaders.exec').write_bytes(packages['grub-invaders'].read(INVADERS))
+        (folder / 'invaders.exec').write_bytes(with_bss(packages['grub-invaders'].read(INVADERS)))
     return versions(packages)
+
+
+def with_bss(kernel: bytes) -> bytes:
+    """An ELF file whose last segment reaches to the end of .bss. Debian's invaders does not say so: after a loader that has used this memory no key works, anywhere."""
+    segments, sections, size, count, section_size, section_count = struct.unpack_from('<II6xHHHH', kernel, 28)
+    headers = [struct.unpack_from('<10I', kernel, sections + n * section_size) for n in range(section_count)]
+    end = max(address + length for _, kind, _, address, _, length, *_ in headers if kind == 8)  # SHT_NOBITS
+    last = segments + (count - 1) * size
+    address = struct.unpack_from('<I', kernel, last + 8)[0]
+    return kernel[:last + 20] + struct.pack('<I', end - address) + kernel[last + 24:]
 
 
 def c32(modules: Path, *names: str) -> dict[str, bytes]:

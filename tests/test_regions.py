@@ -8,8 +8,10 @@ from emu.assembler import assemble
 from emu.decoder.decode import decode_bytes
 from emu.decoder.table import FORMS
 from emu.isa.language import GP
+from emu.jit.optimise import compile_region, image
 from emu.jit.patch import Decoded
 from emu.jit.regions import INSTRUCTIONS, PARTS, Part, Region, region
+from emu.tcache.image import LINK, unpack
 from tests.harness import ENGINES, HANDLERS
 from tests.oracle.host import CODE
 from tests.programs import architecture, differences
@@ -115,3 +117,13 @@ def test_the_budget_ends_where_it_should(left: int) -> None:
 def test_an_instruction_that_always_faults(instruction: str) -> None:
     """The address is known to be misaligned: nothing behind it is reached, but the region is compiled, and leaves there with the state before."""
     assert_faults(f'mov eax, 3; jmp there; there: add eax, 5; {instruction}; adc eax, 7; jnz there', GP)
+
+
+@pytest.mark.parametrize('way', [-0x50000000, 0x70000000, -0x7ffffff0])
+def test_a_jump_across_half_of_the_address_space(way: int) -> None:
+    """Its distance is one modulo 2**32, so an image of the region can be kept."""
+    found, mode = region_of(f'start: inc eax; jmp start + {way}'), 0x2b
+    obj, seconds = compile_region(found, mode)
+    assert obj
+    made = image(obj, found, mode, [b'code'] * len(found.parts), seconds)
+    assert made and way in [distance for _, kind, distance in made.open if kind == LINK] and unpack(made.pack()) == made._replace(seconds=unpack(made.pack()).seconds)

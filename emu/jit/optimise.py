@@ -152,7 +152,7 @@ class Optimised(Lower):
     def go_on(self, eip: int) -> None:
         """To another part of the region, or out."""
         if eip not in self.region.parts:
-            return self.go_out(self.exits.setdefault(eip, f'to.{eip - self.first}'), Word('poison'))
+            return self.go_out(self.exits.setdefault(eip, f'to.{self.distance(eip)}'), Word('poison'))
         if self.sources[eip] == 1: self.incoming[eip] = self.pending
         else:
             for name, v in self.words().items(): self.store(v, self.flag_slots[name], 64)
@@ -220,9 +220,13 @@ class Optimised(Lower):
     def read_record(self, i: Record, name: str) -> Value:
         return self.fields[name]
 
+    def distance(self, eip: int) -> int:
+        """How far an EIP is from the first, modulo 2**32: a jump may cross half of the address space."""
+        return signed_number(eip - self.first, 32)
+
     def place(self, eip: int) -> Value:
         """An EIP, by its distance from the first."""
-        return self.emit(f'and i64 ptrtoint (ptr getelementptr (i8, ptr @eip, i64 {eip - self.first}) to i64), 4294967295')
+        return self.emit(f'and i64 ptrtoint (ptr getelementptr (i8, ptr @eip, i64 {self.distance(eip)}) to i64), 4294967295')
 
     def read_state(self, name: str, index: Value) -> Value:
         if name == 'reg':

@@ -47,14 +47,16 @@ def once(kind: str, words: list[str], lines: dict[str, bytes], cache: Path, time
     return run | {name: told.get(value, 0) for name, value in COUNTS.items()}, [re.sub(r'(WORK \w+) \S+', r'\1', line.decode().strip()) for line in said]
 
 
-def workloads() -> dict[str, tuple[list[str], dict[str, bytes]]]:
+def workloads(programs: bool) -> dict[str, tuple[list[str], dict[str, bytes]]]:
     """Options and the lines to wait for, of each workload."""
     files = guests.get('linux')
     lines = {marker: marker.encode() for marker in MARKERS}
     boot = ['-kernel', str(files['vmlinuz-686']), '-initrd', str(files['initramfs-686-tiny.gz']), '-append', 'console=ttyS0 end=poweroff']
+    found = {'boot': (boot, lines)}
+    if not programs: return found
     work = f'console=ttyS0 end=poweroff modules=1 root=/dev/sda2 run=/opt/workload.sh${{IFS}}{"${IFS}".join(PROGRAMS)}'
     disk = ['-kernel', str(files['vmlinuz-686']), '-initrd', str(files['initramfs-686.gz']), '-snapshot', '-hda', str(guests.get('disk')['disk.img']), '-append', work]
-    return {'boot': (boot, lines), 'programs': (disk, lines | {'USERLAND-READY': b'USERLAND-READY'} | {name: rb'WORK %s \S+ \w{12}' % name.encode() for name in PROGRAMS})}
+    return found | {'programs': (disk, lines | {'USERLAND-READY': b'USERLAND-READY'} | {name: rb'WORK %s \S+ \w{12}' % name.encode() for name in PROGRAMS})}
 
 
 def table(runs: dict[str, list[Run]]) -> str:
@@ -78,18 +80,17 @@ def summary(runs: dict[str, list[Run]], lines: dict[str, bytes]) -> str:
 def main() -> int:
     options = arguments(__doc__, 3, 600)
     options.add_argument('--cache', type=Path, help='where `emu setup` was done before (default: done anew)')
-    options.add_argument('--workloads', default='boot,programs', help='boot, programs or both (the default)')
+    options.add_argument('--programs', type=int, default=1, help='rounds of the programs; 0: none (default 1)')
     given = options.parse_args()
-    report = [f'# The archive of translations\n\n{host()}; {time.strftime("%Y-%m-%d")}; load average at the start {os.getloadavg()[0]:.1f}. Debian kernel 686, 256 MB; '
-              f'medians of {given.repeat} round(s).\n']
+    report = [f'# The archive of translations\n\n{host()}; {time.strftime("%Y-%m-%d")}; load average at the start {os.getloadavg()[0]:.1f}. Debian kernel 686, 256 MB.\n']
     with tempfile.TemporaryDirectory() as base:
         if not given.cache: setup(Path(base))
         compiled = (given.cache or Path(base)) / 'compiled'
-        for name, (words, lines) in workloads().items():
-            if name not in given.workloads.split(','): continue
+        for name, (words, lines) in workloads(given.programs > 0).items():
+            rounds = given.programs if name == 'programs' else given.repeat
             runs: dict[str, list[Run]] = {kind: [] for kind in RUNS}
             outputs = []
-            for _ in tqdm(range(given.repeat), desc=name, unit='round', disable=None):
+            for _ in tqdm(range(rounds), desc=name, unit='round', disable=None):
                 with tempfile.TemporaryDirectory() as folder:
                     shutil.copytree(compiled, Path(folder, 'compiled'))
                     for kind in RUNS:
@@ -101,7 +102,7 @@ def main() -> int:
                         runs[kind].append(run)
                         outputs.append(said)
             agree = 'says the same in all runs' if all(said == outputs[0] for said in outputs) else f'DIFFERS: {outputs}'
-            report.append(f'## {name.capitalize()}\n\n{summary(runs, lines)}\n{table(runs)}\nThe guest {agree}.\n')
+            report.append(f'## {name.capitalize()}\n\nMedians of {rounds} round(s). {summary(runs, lines)}\n{table(runs)}\nThe guest {agree}.\n')
     write_report(given.out, 'archive.md', '\n'.join(report))
     return 0
 

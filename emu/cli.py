@@ -54,6 +54,7 @@ def tcache_size(text: str) -> tuple[int, tuple[tuple[str, int], ...]]:
 
 def limit(text: str) -> int:
     """A size, or off."""
+    if text != 'off' and size(text) < 1 << 20: raise argparse.ArgumentTypeError(f'{text}: at least 1M can be had, or off')
     return 0 if text == 'off' else size(text)
 
 

@@ -78,7 +78,6 @@ class Options:
         if self.memory % 4096: raise EmuError(f'-m: {self.memory} bytes are not whole pages of 4096')
         if not TCACHE_MIN <= self.tcache_size <= TCACHE_MAX: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 64K to 1G can be had')
         if self.trace and self.engine not in ('stencils', 'optimise'): raise EmuError(f'-trace: -engine {self.engine} makes no translations')
-        if self.archive and self.archive < 1 << 20: raise EmuError(f'-archive: {self.archive} bytes; at least 1M can be had, or off')
         if len(self.serial) > 4: raise EmuError(f'-serial: {len(self.serial)} serial ports; there are COM1 to COM4')
         if self.serial.count('stdio') > 1: raise EmuError('-serial stdio: only one serial port can have the terminal')
         if self.vga not in VGAS: raise EmuError(f"-vga: unknown adapter '{self.vga}'; there are {' '.join(VGAS)}")

@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from emu.cli import main
+from emu.jit import optimise
 from emu.tcache import archive
 from emu.tcache.archive import Archive, contents, files, live
 from emu.tcache.image import ANYWHERE, LINK, Image, key_of, unpack
@@ -211,11 +213,33 @@ def test_a_full_disk_is_one_line_and_leaves_whole_entries(tmp_path: Path) -> Non
     assert contents(path)[1] == 0 and 1 <= len(contents(path)[0]) < 20 and size <= 2000
 
 
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """emu cache info tells of each version, verify drops what is damaged, prune what other versions have left."""
+    monkeypatch.setenv('EMU_CACHE', str(tmp_path))
+    folder = tmp_path / 'archive'
+    assert main(['cache', 'verify']) == 0 and '0 translations' in capsys.readouterr().out
+    for version in ('old', optimise.version()):
+        store = Archive(folder, version)
+        for n in range(5): store.add(image(n))
+        store.close()
+    path = next(path for path, _, _ in files(folder) if path.name.startswith('old'))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert main(['cache']) == 0
+    told = capsys.readouterr().out
+    assert '5 translations by this version' in told and '4 translations by version old' in told
+    assert main(['cache', 'verify']) == 0 and '9 translations are whole, 1 were damaged' in capsys.readouterr().out
+    assert main(['cache', 'verify']) == 0 and '9 translations are whole, 0 were damaged' in capsys.readouterr().out
+    assert main(['cache', 'prune']) == 0 and len(files(folder)) == 1
+    assert main(['cache', 'clear']) == 0 and not folder.exists()
+
+
 # --- many at once, and deaths -----------------------------------------------------------------------------------------------------------
 
 WRITER = '''
 import sys
 from pathlib import Path
+from emu.cli import main
+from emu.jit import optimise
 from emu.tcache import archive
 from tests.test_archive import image
 archive.OFTEN = 0

@@ -50,11 +50,11 @@ def test_defaults(options):
 def test_every_option_with_one_dash_or_two(options, dash):
     words = {'m': '256', 'kernel': 'k', 'initrd': 'i', 'append': 'console=ttyS0', 'cpu': '486', 'serial': 'file:f', 'display': 'none',
              'd': 'int,io', 'D': 'log', 'stats': 's', 'control': 'c', 'parallel': 'file:p', 'speaker': 's.wav',
-             'tcache-size': '8,nursery=1', 'trace': 't', 'tcache-policy': 'fifo', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
+             'tcache-size': '8,nursery=1', 'trace': 't', 'tcache-policy': 'fifo', 'archive': 'off', 'debugcon': '0xe9=e', 'debug-exit': '0x501', 'engine': 'stencils'}
     line = [w for name, value in words.items() for w in (dash + name, value)] + [dash + flag for flag in ('nographic', 'no-reboot', 'no-shutdown', 'icount')]
     assert options(*line) == Options(
         memory=256 << 20, kernel='k', initrd='i', append='console=ttyS0', cpu='486', serial=('file:f',), reboot=False, shutdown=False,
-        log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', control='c', tcache_size=8 << 20, tcache_policy='fifo',
+        log=frozenset({'int', 'io'}), log_file=Path('log'), icount=True, stats='s', control='c', tcache_size=8 << 20, tcache_policy='fifo', archive=0,
         tcache_rings=(('nursery', 1 << 20),), trace=Path('t'),
         debugcon=((0xe9, Path('e')),), debug_exit=0x501, engine='stencils', parallel='file:p', speaker='s.wav')
 
@@ -124,6 +124,8 @@ def test_memory_suffixes(options, text, size):
     (['run', '-engine', 'fast'], 'fast'),
     (['run', '-tcache-policy', 'mru'], 'mru'),
     (['run', '-tcache-size', '0'], 'from 64K'),
+    (['run', '-archive', '63K'], '1M'),
+    (['run', '-archive', 'on'], "'on'"),
     (['run', '-tcache-size', '63K'], 'from 64K'),
     (['run', '-tcache-size', '2G'], 'to 1G'),
     (['run', '-tcache-size', '1M,eden=1K'], "'eden=1K'"),

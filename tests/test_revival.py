@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from emu import cpu, machine
+from emu.assembler import assemble
 from emu.decoder.table import FORMS
 from emu.jit import optimise
 from emu.jit.regions import region
@@ -60,11 +61,16 @@ def go(g: Guest, source: str, origin: int = CODE, moved: int = 0) -> list[int]:
     g.m.eip = origin + moved
     g.go(20_000)
     assert g.m.eip == HANDLERS + 4
+    settle(g)
+    return [g.m.reg[n] for n in range(4)]
+
+
+def settle(g: Guest) -> None:
+    """Waits for the worker."""
     while g.cpu.asked:
         assert g.cpu.worker
         g.cpu.worker.poll(10_000)
         g.cpu.collect()
-    return [g.m.reg[n] for n in range(4)]
 
 
 def test_the_same_bytes_elsewhere_and_again(guest: Guest) -> None:
@@ -110,6 +116,23 @@ def test_a_guest_that_rewrites_its_code_sees_what_it_wrote(guest: Guest) -> None
     revived = guest.cpu.revival.revived
     assert go(guest, source, CODE + 0x800)[3] == 15
     assert guest.cpu.revival.revived > revived
+
+
+@pytest.mark.parametrize('segment, again', [(0x2000, True), (0x1008, True), (0x10ff, False)])
+def test_a_segment_of_16_bit_code_that_is_loaded_elsewhere(guest: Guest, segment: int, again: bool) -> None:
+    """As discarded segments of 16-bit Windows are: same offsets, another base. Where its code would cross a page some of it is made again."""
+    code = assemble('mov cx, 600; again: add ax, cx; call function; loop again; hlt; function: test al, 1; jz even; inc bx; even: ret', 16, 0)
+    results = []
+    for base in (0x1000, segment):
+        guest.real({'cs': base, 'ss': 0x3000, 'ds': 0x4000, 'es': 0x4000, 'esp': 0x1000, 'eip': 0}, {(base << 4) + n: byte for n, byte in enumerate(code)})
+        revived = guest.cpu.revival.revived
+        for _ in range(2000):
+            if not guest.m.halted: guest.cpu.run(20)
+            settle(guest)
+        assert guest.m.halted
+        results.append((guest.m.reg[0], guest.m.reg[1], guest.m.reg[3], guest.m.eip))
+    assert results[0] == results[1] and results[0][2] > 0
+    assert guest.cpu.revival.revived > revived or not again
 
 
 def test_an_image_says_nothing_of_its_address() -> None:

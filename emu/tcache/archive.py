@@ -172,7 +172,7 @@ class Archive:
         if not self.waiting or self.silent: return
         self.flushed = time.monotonic()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in it will be run
             with locked(self.folder, patience) as held:
                 if not held:
                     del self.waiting[:-WAITING]

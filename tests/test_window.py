@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from frontends.client import Client, connect
+from tests.conftest import guest
 from tests.control_guest import kernel
 
 PATIENCE = 60  # seconds
@@ -38,14 +39,14 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 class Seat:
     """Somebody who sits before a window."""
 
-    def __init__(self, folder: Path, desktop: tuple[str, Path], *options: str):
+    def __init__(self, folder: Path, desktop: tuple[str, Path], *options: str, program: Path | None = None):
         self.folder, self.frame_buffer = folder, desktop[1]
         self.environment = os.environ | {'DISPLAY': desktop[0], 'SDL_AUDIODRIVER': 'dummy'}
         (folder / 'kernel').write_bytes(kernel())
         self.path, self.serial = str(folder / 'display'), folder / 'serial'
-        self.machine = subprocess.Popen([sys.executable, '-m', 'emu', 'run', '-m', '16', '-kernel', str(folder / 'kernel'), '-serial', f'file:{self.serial}', '-name', 'under test',
-                                         '-display-listen', self.path, *options], stdin=subprocess.DEVNULL, env=self.environment, cwd=folder)
-        self.wait(lambda: 'ready' in self.said())
+        self.machine = subprocess.Popen([sys.executable, '-m', 'emu', 'run', '-m', '16', '-kernel', str(program or folder / 'kernel'), '-name', 'under test',
+                                         '-serial', f'file:{self.serial}', '-display-listen', self.path, *options], stdin=subprocess.DEVNULL, env=self.environment, cwd=folder)
+        self.wait(lambda: os.path.exists(self.path) if program else 'ready' in self.said())
         self.window: subprocess.Popen[bytes] | None = None
 
     def view(self, *words: str) -> None:
@@ -184,6 +185,38 @@ def test_what_is_seen(seat: Seat) -> None:
     assert not panel(seat)
     seat.keys('ctrl+alt+h')
     seat.wait(lambda: panel(seat))
+
+
+def test_invaders_in_the_window(tmp_path: Path, desktop: tuple[str, Path]) -> None:
+    """grub-invaders, played by keys held down: the ship moves, a shot flies."""
+    seat = Seat(tmp_path, desktop, '-display', 'none', program=guest('invaders')['invaders.exec'])
+    try:
+        seat.view()
+        seat.wait(lambda: ship(seat) is not None)
+        assert abs((ship(seat) or 0) - 0.5) < 0.05  # in the middle
+        for key, moved in (('Left', lambda x: x < 0.45), ('Right', lambda x: x > 0.55)):
+            seat.do('keydown', key)
+            seat.wait(lambda: moved(ship(seat)))  # noqa: B023 (it is called here)
+            seat.do('keyup', key)
+        seat.do('keydown', 'space')
+        seat.wait(lambda: shots(seat) > 0)
+        seat.do('keyup', 'space')
+        if folder := os.environ.get('EMU_PICTURES'): Image.fromarray(window_shot(seat)).save(Path(folder) / 'window.png')
+    finally:
+        seat.end()
+
+
+def ship(seat: Seat) -> float | None:
+    """Where the ship, which is magenta, is in the window's lower part, from 0 (left) to 1."""
+    shot = window_shot(seat)[:-STATUS].astype(int)
+    found = np.flatnonzero(((shot[-60:, :, 0] > 90) & (shot[-60:, :, 1] < 60)).any(axis=0))
+    return float(found.mean()) / shot.shape[1] if len(found) else None
+
+
+def shots(seat: Seat) -> int:
+    """Dots of shots: what is bright between the formation and the ship."""
+    shot = window_shot(seat)[:-STATUS].astype(int)
+    return int((shot[-200:-60].max(axis=2) > 90).sum())
 
 
 def panel(seat: Seat) -> bool:

@@ -25,7 +25,7 @@ from emu.jit.lower import CALLBACKS
 from emu.jit.patch import Translator
 from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
-from emu.mem.memory import Memory
+from emu.mem.memory import Memory, zeroed
 from emu.tcache.archive import Archive
 from emu.tcache.cache import Blob, Key, TranslationCache
 from emu.tcache.image import Image
@@ -91,7 +91,8 @@ class Cpu:
     def tables(self) -> None:
         """The interpreter's records, the translation index and the heat counters."""
         m = self.state
-        self.records = np.full((1 << fetch.RECORD_BITS, record.SIZE // 8), -1, np.int64)
+        self.records = np.frombuffer(zeroed(record.SIZE << fetch.RECORD_BITS), np.int64).reshape(-1, record.SIZE // 8)
+        self.records[:] = -1
         self.index = Index()
         self.heat = np.zeros(1 << 16, np.uint16)
         self.code_words = memoryview(self.memory.code_map.data).cast('B').cast('Q')
@@ -429,6 +430,7 @@ class Cpu:
         if not blob: return False
         blob.counted = self.countdown[blob.counter]
         if not self.cache.add(blob): return False
+        self.cache.memory.use(blob.place)
         if self.recorder: self.recorder.made(blob)
         for p, n in blob.ranges: self.mark_code(p, n)
         return True

@@ -33,7 +33,7 @@ SET_ALL = (flags.flags_arithmetic, flags.flags_logic, flags.flags_result)  # tex
 SET_SOME = (flags.flags_keep_carry, flags.set_carry, flags.set_carry_overflow)  # and that depend on what was there
 CHAIN = 4  # of those in a row, at most
 PASSES = ('sroa', 'instruction_combine', 'simplify_cfg', 'new_gvn', 'aggressive_dce', 'sinking', 'simplify_cfg')
-HOLE = '@eip = external dso_local global i8, !absolute_symbol !0\n'  # the region's first EIP
+HOLE = '@eip = external dso_local global i8, !absolute_symbol !10\n'  # the region's first EIP
 CONSTANT = '!2 = !{}\n'  # marks loads of what the region does not change: the TLB, and mostly the segments
 SEGMENTS = ('selector', 'base', 'limit', 'access', 'reading', 'writing')
 

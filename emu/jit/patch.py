@@ -16,10 +16,11 @@ from emu.decoder.table import FORMS
 from emu.isa.state import DS, ES, FIELDS, SS
 from emu.jit import copying
 from emu.jit.copying import LONGEST
-from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, REDO, TARGETS, Kind, numbers
+from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, RANGES, REDO, TARGETS, Kind, numbers
 from emu.tcache.cache import Blob, Key, Link
 
-FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a signed 32-bit number
+FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a 32-bit number,
+HOLE_TYPES = (1, 10, 11), (10,), (1, 10, 11)  # which by its RANGES must not be used as a signed one
 FIRST = ('BEGIN', 'BEGIN~', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERPRET, OPTIMISE, REDO)))  # in the order of the work area
 LEADS = {'TAKEN': copying.TAKEN, 'MISS': copying.MISS, 'WARM': copying.WARM}
 LARGEST, MOST_JUMPS = 4096, 8  # of a piece: bytes, and jumps, which all may need an EXIT
@@ -86,7 +87,7 @@ def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, 
 def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind | None = None) -> Piece:
     """A stencil as it is copied: the last jump to NEXT falls away, others lead to its end."""
     for _, number, symbol, _ in relocations:
-        assert number in (FORMATS if symbol in HOLES else (2, 4) if symbol in TARGETS else ()), f'a relocation of type {number} for {symbol}'
+        assert number in (HOLE_TYPES[RANGES.get(symbol, 2)] if symbol in HOLES else (2, 4) if symbol in TARGETS else ()), f'a relocation of type {number} for {symbol}'
     values = [(offset, symbol, addend, FORMATS[number]) for offset, number, symbol, addend in relocations if symbol in HOLES]
     jumps = [(offset, symbol) for offset, _, symbol, _ in relocations if symbol in TARGETS and symbol != 'NEXT']
     ahead = [offset for offset, _, symbol, _ in relocations if symbol == 'NEXT']

@@ -26,6 +26,7 @@ from emu.mem.access import linear
 
 FLAG_WORDS = frozenset(('result', 'carries'))
 HOLES = ('imm', 'imm2', 'disp', 'eip', 'tlb', 'len', 'count', 'counter', 'opcode', 'seg', 'amask', 'dst', 'src')  # dst, src: of an MMX or XMM register, times 16
+RANGES = {'imm': 0, 'amask': 0, 'disp': 1, 'eip': 1}  # others: 2. LLVM loads what is not negative in 5 bytes instead of 10, but adds a large one to 64 bits wrongly
 TARGETS = ('NEXT', 'TAKEN', 'MISS', 'WARM')
 FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('protected', 0): 1, ('vm86', 0): 0, ('limit', CS): 0xffffffff,
         **{('reach', n): 3 for n in (ES, SS, DS)}, **{('base', n): 0 for n in range(4)}}
@@ -118,7 +119,8 @@ class Stencil(Lower):
         return v
 
     def hole(self, name: str) -> Any:
-        return self.emit(f'and i64 {self.emit(f"ptrtoint ptr @{name} to i64")}, 4294967295')
+        v = self.emit(f'ptrtoint ptr @{name} to i64')
+        return self.emit(f'and i64 {v}, 4294967295') if RANGES.get(name) == 0 else v
 
     # --- what differs from the interpreter -----------------------------------------------------------------------------------
 
@@ -402,6 +404,10 @@ drain:
   ret void
 }}
 '''
+LEFT = f'''  %r = getelementptr i8, ptr %m, i64 {FIELDS['reason'].offset}
+  %reason = add i64 {{}}
+  %reason32 = trunc i64 %reason to i32
+  store i32 %reason32, ptr %r'''
 LOOK_UP, INTERPRET, OPTIMISE, REDO = 0, 1, 2, 3  # why a translation leaves: what State.reason becomes; REDO: plus how many instructions; INTERPRET is REDO + 1
 
 
@@ -410,12 +416,10 @@ def exits() -> str:
     return ''.join(f'''define preserve_nonecc void @EXIT.{why}({TRANSLATION}) nounwind {{
   %n = ptrtoint ptr @count to i64
   %left = add i64 %budget, %n
-  %e = ptrtoint ptr @eip to i64
-  %eip = and i64 %e, 4294967295
+  %eip = ptrtoint ptr @eip to i64
   %p = getelementptr i8, ptr %m, i64 {FIELDS['lookup' if why == LOOK_UP else 'leave'].offset}
   %f = load ptr, ptr %p
-  %r = getelementptr i8, ptr %m, i64 {FIELDS['reason'].offset}
-  store i32 {REDO + 1 if why == INTERPRET else why if why != REDO else f'ptrtoint (ptr getelementptr (i8, ptr @count, i64 {REDO}) to i32)'}, ptr %r
+{LEFT.format(f"%n, {REDO}" if why == REDO else f"0, {REDO + 1 if why == INTERPRET else why}") if why != LOOK_UP else ''}
   musttail call preserve_nonecc void %f({TRANSLATION.replace('%budget', '%left').replace('%t0', '%eip').replace('%t1', 'poison')})
   ret void
 }}
@@ -423,7 +427,7 @@ def exits() -> str:
 
 
 def head() -> str:
-    holes = ''.join(f'@{h} = external dso_local global i8, !absolute_symbol !0\n' for h in HOLES)
+    holes = ''.join(f'@{h} = external dso_local global i8, !absolute_symbol !{RANGES.get(h, 2) + 10}\n' for h in HOLES)
     return HEAD + ''.join(f'declare preserve_nonecc void @{t}({TRANSLATION})\n' for t in TARGETS) + holes + host()
 
 
@@ -432,7 +436,8 @@ def host(names: Iterable[str] = HOST) -> str:
     return host_functions(names).replace('nounwind {', 'nounwind noimplicitfloat alwaysinline {')
 
 
-TAIL = '!0 = !{i64 -2147483648, i64 2147483648}\n!1 = !{!"branch_weights", i32 1, i32 1000}\n'
+LIMITS = ((-1 << 31, 1 << 31), (0, 1 << 32), (0, 1 << 31))
+TAIL = '!1 = !{!"branch_weights", i32 1, i32 1000}\n' + ''.join(f'!{n + 10} = !{{i64 {low}, i64 {high}}}\n' for n, (low, high) in enumerate(LIMITS))
 MODULES = 16
 
 

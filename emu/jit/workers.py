@@ -26,13 +26,15 @@ class Worker:
         if self.pid == 0: live(calls, answers, nice)
         os.close(calls)
         os.close(answers)
-        self.calls, self.answers = os.fdopen(to, 'wb', 0), os.fdopen(back, 'rb')
+        self.calls, self.answers = os.fdopen(to, 'wb'), os.fdopen(back, 'rb')
         self.job: Future[Any] | None = None
 
     def begin(self, job: 'Future[Any]', call: bytes) -> None:
         """Gives it a call; it waits for one."""
         self.job = job
-        try: self.calls.write(call)
+        try:
+            self.calls.write(call)
+            self.calls.flush()
         except BrokenPipeError: pass  # then the answer ends too
 
     def answer(self) -> Any:
@@ -44,8 +46,9 @@ class Worker:
         """Kills the process, whatever it is at."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
-        self.calls.close()
         self.answers.close()
+        try: self.calls.close()
+        except BrokenPipeError: pass  # of what it has not read
 
 
 class Workers:

@@ -1,8 +1,8 @@
 """The translation index that compiled code reads (emu/jit/dispatch.py): block -> code address; Python's side of it."""
 import ctypes
-import mmap
 
 from emu.jit.dispatch import INDEX_BITS, index_row
+from emu.mem.memory import zeroed
 from emu.tcache.cache import Key
 
 ROW = 64  # bytes: two entries of four words: host address, EIP and mode, code's address (0: not to be translated), nothing
@@ -12,7 +12,7 @@ class Index:
     """The table at host address `address`; a host address of 0 marks an empty entry."""
 
     def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, ROW << INDEX_BITS)
+        self.memory = zeroed(ROW << INDEX_BITS)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         self.words = memoryview(self.memory).cast('q')
 

@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 REPORTS = Path(__file__).parent / 'reports'
 EMU = [sys.executable, '-m', 'emu']
+QEMU = ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'qemu32']  # a processor with SSE2, as emu's default
 
 
 class Failure(Exception):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from _watch import EMU, ROOT, Failure, Watched, arguments, host, qemu_version, write_report
+from _watch import EMU, QEMU, ROOT, Failure, Watched, arguments, host, qemu_version, write_report
 from tqdm import tqdm
 
 from emu import guests
@@ -45,7 +45,7 @@ class Boot:
     @contextmanager
     def started(self, system: str, told: list[str]) -> Iterator[Watched]:
         """A machine that boots, for the length of a `with`."""
-        program = [*EMU, 'run', '-serial', 'stdio', '-engine', self.engine, '-archive', 'off'] if system == 'emu' else ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2']
+        program = [*EMU, 'run', '-serial', 'stdio', '-engine', self.engine, '-archive', 'off'] if system == 'emu' else QEMU
         with tempfile.TemporaryDirectory() as folder:
             if system == 'emu': shutil.copytree(self.cache, folder, dirs_exist_ok=True)
             with Watched([*program, *self.common, *told], {'EMU_CACHE': folder}) as machine: yield machine

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from _watch import EMU, Failure, Watched, arguments, host, qemu_version, write_report
+from _watch import EMU, QEMU, Failure, Watched, arguments, host, qemu_version, write_report
 from tqdm import tqdm
 
 from emu import guests
@@ -24,7 +24,6 @@ MB = 1 << 20
 DISK = 256  # megabytes of the disk that is made
 FLOPPY = 1440 << 10
 BARE = Path(__file__).parent / 'guest' / 'rates.S'
-QEMU = ['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2', '-monitor', 'none', '-serial', 'stdio']
 Times = dict[str, tuple[float, float]]  # seconds of each test, and of CPU time
 
 
@@ -103,15 +102,16 @@ def once(command: list[str], names: list[str], timeout: float) -> Times:
 def commands(folder: Path, guest: Path) -> dict[tuple[str, str], list[str]]:
     """How each system is started for each of the three runs; what is on the disks is of no interest."""
     bios = guests.get('firmware')
+    qemu = [*QEMU, '-monitor', 'none', '-serial', 'stdio']
     emu, told = [*EMU, 'run', '-serial', 'stdio', '-archive', 'off'], ['-m', '256', '-display', 'none', '-no-reboot', '-snapshot']
     made: dict[tuple[str, str], list[str]] = {}
     for mode in ('DMA', 'PIO'):
         append = 'console=ttyS0 quiet modules=1 end=poweroff run=/dd.sh' + ' libata.dma=0' * (mode == 'PIO')
         files = ['-kernel', str(guest / 'vmlinuz-686'), '-initrd', str(folder / f'initramfs-{mode}'), '-hda', str(folder / 'disk'), '-cdrom', str(folder / 'cd')]
-        for name, program in (('emu', emu), ('QEMU', QEMU)): made[name, mode] = [*program, *told, *files, '-append', append]
+        for name, program in (('emu', emu), ('QEMU', qemu)): made[name, mode] = [*program, *told, *files, '-append', append]
     bare = ['-hda', str(folder / 'disk'), '-fda', str(folder / 'floppy'), '-boot', 'a']
     made['emu', 'bare'] = [*emu, *told, *bare, '-bios', str(bios['bios-256k.bin']), '-vgabios', str(bios['vgabios-stdvga.bin'])]
-    made['QEMU', 'bare'] = [*QEMU, *told, '-drive', f'file={folder / "floppy"},if=floppy,format=raw', '-drive', f'file={folder / "disk"},if=ide,format=raw', '-boot', 'a']
+    made['QEMU', 'bare'] = [*qemu, *told, '-drive', f'file={folder / "floppy"},if=floppy,format=raw', '-drive', f'file={folder / "disk"},if=ide,format=raw', '-boot', 'a']
     return made
 
 

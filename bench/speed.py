@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Callable
 
 import matplotlib
-from _watch import EMU, REPORTS, ROOT, Failure, Watched, host, qemu_version
+from _watch import EMU, QEMU, REPORTS, ROOT, Failure, Watched, host, qemu_version
 from tqdm import tqdm
 
 matplotlib.use('Agg')
@@ -84,7 +84,7 @@ def systems(image: Path, native: Path, engines: list[str], qemu: bool) -> list[S
         return lambda words, stats: [*command([*EMU, 'run', '-archive', 'off'], words), '-debug-exit', hex(DEBUG_EXIT), '-engine', engine, '-stats', str(stats)]
     found = [System('emu' if engine == 'optimise' else f'emu {engine}', emu(engine)) for engine in engines]
     device = f'isa-debug-exit,iobase={DEBUG_EXIT:#x},iosize=4'
-    if qemu: found.append(System('QEMU', lambda words, stats: [*command(['qemu-system-i386', '-accel', 'tcg', '-cpu', 'pentium2'], words), '-device', device]))
+    if qemu: found.append(System('QEMU', lambda words, stats: [*command(QEMU, words), '-device', device]))
     return [*found, System('native', lambda words, stats: [str(native), words], exit_code=0)]
 
 

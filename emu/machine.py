@@ -43,6 +43,7 @@ from emu.terminal import Line, open_serial
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
 LATENCY = 5_000  # nanoseconds from a timer to its interrupt, or a guest that rounds its timers down is woken too early
+DOZE = 50_000  # nanoseconds: shorter waits, as for a disk, pass awake; Linux wakes a sleeper by so much too late (timerslack_ns), and on a busy host much later
 FASTER = 2  # while it catches up, guest time advances twice as fast as the host's (emu/isa/clock.py)
 SLICE = 1_000_000  # nanoseconds: the longest slice
 POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
@@ -274,7 +275,9 @@ class Machine:
         if deadline is None: wait = None
         elif asleep - m.time <= UNNOTICED: wait = max(deadline - asleep, 0)
         else: wait = max(deadline - asleep, (deadline - m.time) // FASTER, 0)  # a prompt's ten seconds do not pass at once
-        self.poll(None if wait is None else wait / 1e9)
+        if wait is None or wait > DOZE: self.poll(None if wait is None else wait / 1e9)
+        else:
+            while self.host_time() < asleep + wait: pass
         host = self.host_time()
         m.time = host if deadline is None else min(host, max(deadline + LATENCY, m.time), m.time + max(UNNOTICED, FASTER * (host - asleep)) + LATENCY)
         self.spent['idle'] += time.perf_counter() - started

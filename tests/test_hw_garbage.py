@@ -63,9 +63,10 @@ class Machine:
         self.disk, self.cd, self.floppy = Disk(self.flaky(RawImage(str(folder / 'disk')))), Cdrom(self.image('cd')), Drive(self.image('floppy'))
         sink = bytearray()
         self.pc = Pc(self.memory, lambda: self.time, self.cpu, [sink.extend] * 4, 0.0, [(0xe9, sink.extend)], 0xf4, ide=[self.disk, None, self.cd, Disk(self.image('disk2'))],
-                     floppies=[self.floppy, Drive()], parallel=sink.extend, sound=self.hear, vga='std', vgabios=bytes(0x8000),
+                     floppies=[self.floppy, Drive()], parallel=sink.extend, vga='std', vgabios=bytes(0x8000),
                      nics=[Nic(bytes(range(6)), self.frames.append), Nic(bytes(range(6, 12)), self.frames.append, 0x300, 5)], boot_rom=ROM)
         self.pc.pci.assign()
+        self.pc.speaker.listen(self.hear)
         self.screen = Screen(self.pc.vga) if self.pc.vga else None
         self.buffer = ctypes.create_string_buffer(PAGE + 2 * MARGIN)
         self.actions: list[Callable[[int, int, int], object]] = [

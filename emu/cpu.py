@@ -5,7 +5,7 @@ back for ports, devices' memory and writes to code; a callback that fails is rec
 """
 import ctypes
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple
@@ -39,6 +39,8 @@ WARM = 100_000  # executions of a translation before it is optimised
 SELDOM = 64  # a block executed less than WARM / SELDOM times is not worth a place in a region
 PATIENCE = 10  # times WARM, for what was not hot when this guest ran before
 NEVER = 1 << 30  # executions
+MOST_REWRITTEN = 1 << 16  # granules of which it is known how often they were rewritten
+RESTLESS = 4  # times that a granule's translations were dropped because it was written to, before it is interpreted
 QUEUE = 16  # regions that may wait for the worker
 REVIVABLE = 16 << 20  # bytes of optimised translations that can be revived, if the cache is not smaller
 LIBC = ctypes.CDLL(None)
@@ -73,6 +75,7 @@ class Cpu:
         self.finished: deque[tuple[Job, tuple[bytes | None, float] | None]] = deque()  # what it is done with
         self.spent = {'devices': 0.0, 'decoding and patching': 0.0, 'llvm, in the worker': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
+        m.ram = memory.host
         memory.code_written = self.code_written
         memory.remapped = self.flush
         self.tables()
@@ -96,6 +99,9 @@ class Cpu:
         self.index = Index()
         self.heat = np.zeros(1 << 16, np.uint16)
         self.code_words = memoryview(self.memory.code_map.data).cast('B').cast('Q')
+        self.blob_map = np.zeros_like(self.memory.code_map)
+        self.blob_words = memoryview(self.blob_map.data).cast('B').cast('Q')
+        m.blob_map = 0 if self.engine == 'eager' else self.blob_map.ctypes.data
         m.records, m.index, m.heat = self.records.ctypes.data, self.index.address, self.heat.ctypes.data
         m.fetch_pointer = m.address + FIELDS['fetch_buffer'].offset
 
@@ -126,6 +132,8 @@ class Cpu:
         self.translator = Translator(*build.stencils(), self.decode, partial(code.function('copy_block', 6), m.address))
         self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
         self.scratch_address = self.scratch.ctypes.data
+        self.rewritten: Counter[int] = Counter()  # granule -> how often its translations were dropped for a store
+        self.looked: dict[int, bytes] = {}  # host address of a block -> what was there when it was last asked for in vain
         self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
         m.threshold = HOT
         self.worker = Workers(1) if self.engine == 'optimise' else None
@@ -189,6 +197,7 @@ class Cpu:
         if not self.code_words[granule >> 12] & bit:
             return
         self.code_words[granule >> 12] &= ~bit
+        self.blob_words[granule >> 12] &= ~bit
         page = int(self.memory.page_map[granule >> 12]) & -4096
         p = np.arange(page + (granule & 4095) - 15, page + (granule & 4095) + 64, dtype=np.int64)
         rows = (p ^ (p >> 14)) & 0xffff
@@ -196,7 +205,10 @@ class Cpu:
         self.records[rows[hit], 0] = -1
         if self.cache:
             host = page + (granule & 4095)
-            self.cache.invalidate(host >> 6)
+            if self.cache.invalidate(host >> 6): self.rewritten[host >> 6] += 1
+            if len(self.rewritten) > MOST_REWRITTEN:
+                self.rewritten.clear()
+                self.looked.clear()
             for key in self.never.pop(host >> 6, ()):
                 self.index.remove(key)
 
@@ -324,6 +336,7 @@ class Cpu:
         key = m.wanted, m.eip, m.mode
         if found := self.cache.blobs.get(key):
             self.index.enter(key, self.cache.memory.base + found.place)  # another block had taken its place
+        elif self.is_restless(key[0]): self.c_step(m.address)
         else:
             blob = self.translation(key, 4096 - (key[0] & 4095))
             if blob: blob.cost = time.perf_counter() - started
@@ -331,7 +344,20 @@ class Cpu:
             if not self.take_in(blob):  # nothing to translate, or too much for the cache
                 self.index.enter(key, 0)
                 self.never[key[0] >> 6].append(key)
+                self.mark_code(key[0], 1)
         self.spent['decoding and patching'] += time.perf_counter() - started
+
+    def is_restless(self, p: int) -> bool:
+        """Whether the code at host address p is rewritten again and again: it is interpreted until it is the same at two requests for it, one after the other."""
+        granules = [g for g in (p >> 6, (p >> 6) + 1) if self.rewritten[g] >= RESTLESS]
+        if not granules: return False
+        now = b''.join(ctypes.string_at(g << 6, 64) for g in granules)
+        if self.looked.get(p, b'') != now:
+            self.looked[p] = now
+            return True
+        self.looked.pop(p, None)
+        for g in granules: self.rewritten.pop(g)
+        return False
 
     # --- optimising: hot blocks go to a worker process, and come back as better translations ----------------------------------
 
@@ -459,6 +485,7 @@ class Cpu:
         page, word = physical >> 12, self.code_words[physical >> 12]
         first, last = (physical & 4095) >> 6, (physical & 4095) + n - 1 >> 6
         self.code_words[page] = word | (2 << last) - (1 << first)
+        self.blob_words[page] |= (2 << last) - (1 << first)
         if word == 0:
             self.c_write_protect(self.state.address, physical)
 

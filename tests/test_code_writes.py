@@ -240,3 +240,45 @@ def test_far_more_writes_than_are_worth_translating() -> None:
     assert_same('''mov ecx, 250
         again: mov [callee + 1], ecx; call callee; add ebx, eax; dec ecx; jnz again; int3
         .org 0x400; callee: mov eax, 0; ret''', ebx=250 * 251 // 2)
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------------------------
+
+def counted(engine: str, source: str) -> tuple[int, int]:
+    """Runs a program in a machine of its own; instructions it retired in translations, and translations made."""
+    g = Guest(engine)
+    g.user_mode()
+    start(g, source)
+    g.go(20000)
+    assert g.m.eip == HANDLERS + 4 and g.cpu.cache
+    return g.m.translated, g.cpu.cache.counts['compiles']
+
+
+def test_a_store_beside_code_stays_in_the_optimised_translation() -> None:
+    """Code, data and stack in one page, as DOS programs have them: another granule of 64 bytes is enough."""
+    translated, made = counted('optimise', 'mov esp, offset code + 0xf00; mov ecx, 1000; again: add [code + 0x800], ecx; push ecx; pop edx; dec ecx; jnz again')
+    assert translated > 4900 and made < 10
+
+
+@pytest.mark.parametrize('engine', ENGINES[2:])
+def test_a_store_of_what_is_there_already_drops_nothing(engine: str) -> None:
+    translated, made = counted(engine, 'mov ecx, 500; again: mov byte ptr [there + 1], 7; there: mov al, 7; dec ecx; jnz again')
+    assert made < 10
+
+
+@pytest.mark.parametrize('engine', ENGINES[2:])
+def test_code_that_is_rewritten_again_and_again_is_interpreted_until_it_settles(engine: str) -> None:
+    """The loop's constant changes 500 times, then stays."""
+    translated, made = counted(engine, '''mov ecx, 2000
+        again: cmp ecx, 1500; jb there; mov [there + 1], cl
+        there: mov al, 0; dec ecx; jnz again''')
+    assert made < 30 and translated > 4 * 1400
+
+
+@pytest.mark.parametrize('engine', ENGINES[1:])
+def test_a_variable_among_code(engine: str) -> None:
+    """It shares a granule with the loop that counts in it."""
+    g = guest(engine)
+    start(g, 'mov ecx, 300; again: inc dword ptr [n]; dec ecx; jnz again; mov eax, [n]; jmp on; n: .long 0; on: nop')
+    g.go(4000)
+    assert g.m.eip == HANDLERS + 4 and g.m.reg[EAX] == 300

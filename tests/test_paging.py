@@ -10,7 +10,7 @@ from emu.isa.reset import reset
 from emu.isa.state import State
 from emu.mem.access import read, write
 from emu.mem.memory import Memory
-from emu.mem.paging import EMPTY, NOWHERE, PAE, PG, PGE, PSE, WP, flush_page, flush_tlb, load_cr3, mark_code, translate
+from emu.mem.paging import BESIDE, EMPTY, NOWHERE, PAE, PG, PGE, PSE, WP, flush_page, flush_tlb, load_cr3, mark_code, translate
 
 DIRECTORY, TABLE, POINTERS = 0x10000, 0x11000, 0x12000
 P, RW, US, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
@@ -161,7 +161,7 @@ def test_flush(machine: Machine) -> None:
 
 
 def test_code_pages(machine: Machine) -> None:
-    """A page with code is not directly writable; stores beside its granules say nothing, stores into them do."""
+    """A page with code is not directly writable; stores beside its granules say nothing, stores that change them do."""
     m = machine.two_levels(TABLE | P | RW | US, 0x5000 | P | RW | US)
     write(m, PAGE, 32, 0, USER)
     mark_code(m, 0x5000 + 0x7e, 4)
@@ -171,9 +171,14 @@ def test_code_pages(machine: Machine) -> None:
     write(m, PAGE + 0x30, 32, 0, USER)
     assert m.bus.written is None and entry(m, USER) == (PAGE, EMPTY)
     write(m, PAGE + 0x7e, 8, 0, USER)
+    assert m.bus.written is None  # it is 0 already
+    write(m, PAGE + 0x7e, 8, 1, USER)
     assert m.bus.written == 0x507e
     mark_code(m, 0x5ffe, 2)
     assert int(machine.memory.code_map[5]) == 0b110 - (1 << 63)
+    m.ram = machine.memory.host  # where a page is RAM's own, compiled code looks into the code map
+    translate(m, PAGE, USER, WRITING)
+    assert entry(m, USER) == (PAGE, PAGE + BESIDE)
 
 
 def test_device(machine: Machine) -> None:

@@ -56,6 +56,8 @@ ignne           32  1   the IGNNE# pin
 a20             32  1   mask of physical addresses: 0xFFFFFFFF or 0xFFEFFFFF
 page_map        64  1   host address of 2**20 64-bit words, one a physical page: host address of the page + PAGE_* bits, or 0: a device's
 code_map        64  1   host address of 2**20 64-bit words, one a physical page: bit n: code was decoded in its n-th 64 bytes
+blob_map        64  1   the same for what was translated; 0: whoever hears of stores to code knows
+ram             64  1   host address of RAM's first byte, of physical address 0
 vga             64  1   host address of the display adapter's block (emu/mem/vga.py), or 0: there is none
 budget          64  1   instructions that may still retire in this slice
 floor           64  1   the interpreter returns where the budget has come down to this

@@ -9,17 +9,13 @@ from emu.decoder.table import FORMS
 from emu.isa.debug import observe_fetch
 from emu.isa.language import GP, UD, Fault, host_copy, host_load, host_store, log_code, outlined
 from emu.isa.state import CS, LOG_CODE, PAGE_READ
+from emu.mem.code import record_slot
 from emu.mem.paging import mark_code, translate
 
 RECORD_BITS = 16
 ENDS = tuple(int(form.ends != '') for form in FORMS)
 FORM = record.FIELDS['form'].offset
 HANDLER = record.FIELDS['handler'].offset
-
-
-def record_slot(m, p):
-    """The record for host address p."""
-    return m.records + (((p ^ (p >> 14)) & 0xffff) << 6)
 
 
 def current(m):

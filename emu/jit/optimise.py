@@ -24,6 +24,7 @@ from emu.jit.lower import HEAD, HOST, Bit, Lower, Machine, Program, Record, Slot
 from emu.jit.patch import FORMATS, Translator, branch_target, link_rel, read_object, recipe_kind
 from emu.jit.regions import LOADS, Part, Region
 from emu.jit.stencils import FLAT, OPTIMISE, REDO, TAIL, Unsuitable, host
+from emu.mem import access
 from emu.tcache.cache import Blob, Key, Link
 from emu.tcache.image import ANYWHERE, LINK, Image
 from emu.tcache.policies import OPTIMISED
@@ -34,6 +35,8 @@ SET_SOME = (flags.flags_keep_carry, flags.set_carry, flags.set_carry_overflow)  
 CHAIN = 4  # of those in a row, at most
 PASSES = ('sroa', 'instruction_combine', 'simplify_cfg', 'new_gvn', 'aggressive_dce', 'sinking', 'simplify_cfg')
 HOLE = '@eip = external dso_local global i8, !absolute_symbol !10\n'  # the region's first EIP
+BESIDE = (access.read_beside, access.write_beside)  # texts that are outlined for others
+WEIGHTS = '!3 = !{!"branch_weights", i32 1000, i32 1}\n'
 CONSTANT = '!2 = !{}\n'  # marks loads of what the region does not change: the TLB, and mostly the segments
 SEGMENTS = ('selector', 'base', 'limit', 'access', 'reading', 'writing')
 
@@ -69,7 +72,7 @@ class Optimised(Lower):
         for exit_ in self.cold: self.cold_exit(*exit_)
         self.ir = (HEAD + HOLE + host(self.primitives) + ''.join(f'declare preserve_nonecc void @{s}({TRANSLATION})\n' for s in self.exits.values())
                    + f'define preserve_nonecc void @region({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n'
-                   + '\n'.join(self.slots + self.way_in() + self.lines) + '\n}\n' + TAIL + CONSTANT)
+                   + '\n'.join(self.slots + self.way_in() + self.lines) + '\n}\n' + TAIL + CONSTANT + WEIGHTS)
 
     def way_in(self) -> list[str]:
         """Registers, flags and budget into their slots, which LLVM turns into SSA."""
@@ -210,7 +213,12 @@ class Optimised(Lower):
         self.jump(f'br label %{self.miss}')
 
     def call_outlined(self, text: Callable[..., Any], args: list[Value], attempt: bool = False) -> Value:
+        if text in BESIDE: return self.inline(text, args)
         return self.leave()
+
+    def branch(self, condition: Value, yes: str, no: str) -> None:
+        hit = ', !prof !3' if self.text in (access.write, access.read_for_write) else ''
+        self.jump(f'br i1 {self.bit(condition)}, label %{yes}, label %{no}{hit}')
 
     def primitive(self, text: Callable[..., Any], args: list[Value]) -> Value:
         if text.__module__ == 'emu.isa.language' and args and isinstance(args[0], Machine): return self.leave()  # ports, devices

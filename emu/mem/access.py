@@ -5,10 +5,11 @@ The inline part is what translations contain; everything outlined is the interpr
 from emu.isa.debug import READ as READ_BREAKPOINT
 from emu.isa.debug import WRITE as WRITE_BREAKPOINT
 from emu.isa.debug import observe
-from emu.isa.language import GP, Fault, code_written, host_load, host_store, mmio_read, mmio_write, outlined
+from emu.isa.language import GP, Fault, host_load, host_store, mask, mmio_read, mmio_write, outlined
 from emu.isa.language import SS as STACK_FAULT
 from emu.isa.state import PAGE_READ, PAGE_WRITE, SS
-from emu.mem.paging import translate
+from emu.mem.code import code_stored
+from emu.mem.paging import BESIDE, translate
 from emu.mem.vga import covers, read_video, write_video
 
 READ, WRITE = 1, 2  # bits of reach
@@ -71,14 +72,36 @@ def read_for_write(m, a, w, user):
     """Reads w bits at linear address a, which will be written next."""
     n = ((a >> 12) & 1023) + (user << 10)
     if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000): return host_load(m.tlb_addend[n] + a, w)
-    return read_for_write_slow(m, a, w, user)
+    return read_beside(m, a, w, user, n)
 
 
 def write(m, a, w, v, user):
     """Writes the low w bits of v at linear address a."""
     n = ((a >> 12) & 1023) + (user << 10)
     if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000): host_store(m.tlb_addend[n] + a, w, v)
+    else: write_beside(m, a, w, v, user, n)
+
+
+@outlined
+def read_beside(m, a, w, user, n):
+    """What will be written next may lie in a page with code. n: the TLB's entry."""
+    if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000) + BESIDE: return host_load(m.tlb_addend[n] + a, w)
+    return read_for_write_slow(m, a, w, user)
+
+
+@outlined
+def write_beside(m, a, w, v, user, n):
+    """A store to a page with code, where there is none. Stencils leave here, optimised translations and the interpreter do it."""
+    free = 0
+    if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000) + BESIDE: free = is_free(m, m.tlb_addend[n] + a, w >> 3)
+    if free: host_store(m.tlb_addend[n] + a, w, v)
     else: write_slow(m, a, w, v, user)
+
+
+def is_free(m, p, size):
+    """Whether nothing was decoded of the granules of `size` bytes at host address p in RAM."""
+    code = host_load(m.code_map + (((p - m.ram) >> 12) << 3), 64)
+    return ((code >> ((p >> 6) & 63)) | (code >> (((p + size - 1) >> 6) & 63))) & 1 == 0
 
 
 def writable(m, p, n):
@@ -152,8 +175,10 @@ def write_physical(m, physical, w, v):
         p = (page & -4096) + (physical & 4095)
         code = host_load(m.code_map + ((physical >> 12) << 3), 64)
         if code:
-            if (code >> ((physical >> 6) & 63)) & 1: code_written(m, physical)
-            if (code >> (((physical + (w >> 3) - 1) >> 6) & 63)) & 1: code_written(m, physical + (w >> 3) - 1)
+            if (host_load(p, w) ^ v) & mask(w) == 0: return
+            last = physical + (w >> 3) - 1
+            if (code >> ((physical >> 6) & 63)) & 1: code_stored(m, physical, p, w >> 3)
+            if (physical ^ last) & 64 and (code >> ((last >> 6) & 63)) & 1: code_stored(m, last, p, w >> 3)
         host_store(p, w, v)
     else: device_write(m, physical, w, v)
 

@@ -19,6 +19,7 @@ RSVD = 8  # the error code's bit for them
 LASTING = 2
 NOWHERE = 0xfef00000  # a page that no device has
 EMPTY = 0xfff  # a tag that no access has: tags are compared with the addresses of pages
+BESIDE = 1  # added to a write tag: code was decoded in the page, so the code map says where stores may go
 
 
 @outlined
@@ -44,8 +45,10 @@ def fill(m, a, user, physical, direct, lasting):
         else: m.tlb_global[n >> 5] = m.tlb_global[n >> 5] & ~bit
         m.tlb_addend[n] = (page & -4096) - tag
         m.tlb_read[n] = tag
-        if direct and (page & PAGE_WRITE) and host_load(m.code_map + ((physical >> 12) << 3), 64) == 0: m.tlb_write[n] = tag
-        else: m.tlb_write[n] = EMPTY
+        m.tlb_write[n] = EMPTY
+        if direct and (page & PAGE_WRITE):
+            if host_load(m.code_map + ((physical >> 12) << 3), 64) == 0: m.tlb_write[n] = tag
+            elif (page & -4096) == m.ram + physical: m.tlb_write[n] = tag + BESIDE
 
 
 # --- the tables: a walk returns the page's address, plus 1 if stores need no other walk, plus LASTING -----------------------------------------------
@@ -226,9 +229,10 @@ def mark_code(m, physical, n):
 
 @outlined
 def write_protect(m, physical):
-    """This page holds code from now on: no write tag leads to it."""
+    """This page holds code from now on: write tags that lead to it say so, or are emptied where it is not RAM's own."""
     host = page_word(m, physical) & -4096
     n = 0
     while n < 2 * TLB_ENTRIES:
-        if m.tlb_write[n] != EMPTY and m.tlb_addend[n] + m.tlb_write[n] == host: m.tlb_write[n] = EMPTY
+        if m.tlb_write[n] != EMPTY and m.tlb_addend[n] + m.tlb_write[n] == host:
+            m.tlb_write[n] = m.tlb_write[n] + BESIDE if host == m.ram + (physical & -4096) else EMPTY
         n = n + 1

@@ -130,9 +130,11 @@ class TranslationCache:
             if not blobs: self.granules.pop(granule, None)
         if self.forgotten: self.forgotten(blob)
 
-    def invalidate(self, granule: int) -> None:
-        """The guest bytes of a granule (host address >> 6) are about to change."""
-        for blob in self.granules.pop(granule, ()): self.drop(blob, 'invalidated')
+    def invalidate(self, granule: int) -> int:
+        """The guest bytes of a granule (host address >> 6) are about to change; how many translations that drops."""
+        dropped = self.granules.pop(granule, ())
+        for blob in dropped: self.drop(blob, 'invalidated')
+        return len(dropped)
 
     def statistics(self) -> dict[str, object]:
         """Numbers for --stats."""

@@ -28,6 +28,7 @@ COUNTS = {'LLVM, s': 'time.llvm, in the worker', 'regions asked of LLVM': 'cache
           'archiving and reviving, s': 'time.reviving and archiving', 'running, s': 'time.running', 'total, s': 'time.total',
           'decoding and patching, s': 'time.decoding and patching', 'archive, bytes': 'cache.archive.bytes',
           'damaged entries': 'cache.archive.bad', 'guest instructions': 'guest.instructions'}  # by their names in --stats
+CPU = 'CPU, s'  # of all processes, LLVM's too
 Run = dict[str, float]
 
 
@@ -41,6 +42,7 @@ def once(kind: str, words: list[str], lines: dict[str, bytes], cache: Path, time
         for name, line in lines.items():
             at = machine.wait_for(line, timeout)[0]
             run[name], last = at - last if name in PROGRAMS else at, at
+        run[CPU] = machine.cpu_seconds()
         if machine.finish(60): raise Failure(f'it ended with an error; {machine.last()}')
         said = re.findall(rb'^(?:check (?:busybox|arithmetic|text|fork|signal):|WORK).*', machine.output, re.MULTILINE)
     told = {f'{part}.{name}': value for part, values in json.loads(stats.read_text()).items() for name, value in flat(values)}
@@ -71,10 +73,12 @@ def table(runs: dict[str, list[Run]]) -> str:
 def summary(runs: dict[str, list[Run]], lines: dict[str, bytes]) -> str:
     """What the archive promises, and what came of it."""
     llvm = [statistics.median(run['LLVM, s'] for run in runs[kind]) for kind in RUNS]
-    ends = [statistics.median(sum(run[name] for name in lines if name in PROGRAMS) + run[list(MARKERS)[-1]] for run in runs[kind]) for kind in RUNS]
+    ends = [statistics.median(sum(run[name] for name in lines if name in PROGRAMS) + run[MARKERS[-1]] for run in runs[kind]) for kind in RUNS]
+    cpu = [statistics.median(run[CPU] for run in runs[kind]) for kind in RUNS]
     filling = statistics.median(run['archiving and reviving, s'] / run['total, s'] for run in runs['first'])
     return (f'Of the seconds that LLVM took in the first run, the second saves **{1 - llvm[2] / llvm[1]:.1%}**. Filling the archive takes {filling:.2%} of the first run; '
-            f'by the clock the first run takes {ends[1] / ends[0]:.3f} times what a run without takes, the second {ends[2] / ends[0]:.3f} times.\n')
+            f'by the clock the first run takes {ends[1] / ends[0]:.3f} times what a run without takes, the second {ends[2] / ends[0]:.3f} times; '
+            f'CPU time {cpu[1] / cpu[0]:.3f} and {cpu[2] / cpu[0]:.3f} times.\n')
 
 
 def main() -> int:

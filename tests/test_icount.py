@@ -211,5 +211,7 @@ def test_linux(folder: Path) -> None:
                  '-append', 'console=ttyS0 end=poweroff', '-icount', '-stats', f'{folder}/s', '-engine', engine]
         process = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=1200)
         assert process.returncode == 0 and b'GUEST-CHECKS-DONE' in process.stdout
-        seen.append((process.stdout, json.loads((folder / 's').read_text())['guest']))
+        stats = json.loads((folder / 's').read_text())
+        seen.append((process.stdout, stats['guest']))
         assert seen[-1] == seen[0], engine
+        if len(seen) == 2: assert stats['cache']['archive']['hits'] > 0  # of what the first has left

@@ -123,6 +123,27 @@ def test_remote_dma_turns_around_at_the_end_of_the_ring(h: Host) -> None:
     assert h.read((STOP << 8) - 2, 2) + h.read(FIRST << 8, 2) == b'abcd' and h.read((STOP << 8) - 2, 4) == b'abcd'
 
 
+@pytest.mark.parametrize('dcr', [0x48, 0x49])
+@pytest.mark.parametrize('w', [8, 16, 32])
+@pytest.mark.parametrize('start', [0x4100, (STOP << 8) - 6, 0x4101])
+def test_blocks_move_what_single_accesses_move(dcr: int, w: int, start: int) -> None:
+    """`rep ins` and `rep outs` of any width, across the ring's end and beyond the byte count."""
+    data, results = bytes(range(1, 41)), []
+    for block in (True, False):
+        h = Host()
+        h.out(DCR, dcr)
+        memory = ctypes.create_string_buffer(data, 40)
+        h.remote(start, 22, 0x10)
+        if block: h.bus.port_out_block(BASE + 0x10, w, ctypes.addressof(memory), 320 // w)
+        else:
+            for k in range(0, 40, w // 8): h.out(0x10, int.from_bytes(data[k:k + w // 8], 'little'), w)
+        h.remote(start, 22, 0x08)
+        if block: h.bus.port_in_block(BASE + 0x10, w, ctypes.addressof(memory), 320 // w)
+        else: memory.raw = b''.join(h.inp(0x10, w).to_bytes(w // 8, 'little') for _ in range(0, 40, w // 8))
+        results.append((memory.raw, bytes(h.card.memory)))
+    assert results[0] == results[1] and any(results[0][1])
+
+
 def test_reads_outside_the_memory_are_ones(h: Host) -> None:
     """16 KB of memory and 32 bytes of PROM are all there is."""
     h.out(PSTOP, 0x7f)

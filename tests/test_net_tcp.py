@@ -15,8 +15,8 @@ MS = 1_000_000
 class End:
     """A connection whose application keeps what comes and takes it at once, unless told not to."""
 
-    def __init__(self, clock: Clock, emit, first: int, full=lambda: False):
-        self.connection = Connection(clock, emit, full, 80, 1024, first)
+    def __init__(self, clock: Clock, emit, first: int, full=lambda: False, soon=lambda seconds, callback: callback()):
+        self.connection = Connection(clock, emit, full, soon, 80, 1024, first)
         self.connection.application = self
         self.data, self.log, self.greedy = bytearray(), [], True
 
@@ -37,7 +37,8 @@ class Peer:
     def __init__(self, window: int = 64000, shift: int | None = 0, mss: int = MSS):
         self.time, self.sent, self.blocked = 0, [], False
         self.clock = Clock(lambda: self.time)
-        self.end = End(self.clock, self.sent.append, 1000, lambda: self.blocked)
+        self.soon, self.busy = [], False
+        self.end = End(self.clock, self.sent.append, 1000, lambda: self.blocked, lambda seconds, callback: self.soon.append(callback))
         self.connection = self.end.connection
         self.connection.called(Segment(1024, 80, 5000, 0, SYN, window, b'', mss, shift))
         self.connection.accept()
@@ -48,7 +49,12 @@ class Peer:
         """Sends a segment; what comes back."""
         self.sent.clear()
         self.connection.receive(Segment(1024, 80, seq, ack, flags, window, data))
+        if not self.busy: self.settle()
         return list(self.sent)
+
+    def settle(self) -> None:
+        """The machine is at leisure."""
+        while self.soon: self.soon.pop()()
 
     def wait(self, ns: int) -> list[Segment]:
         self.sent.clear()
@@ -82,10 +88,14 @@ def test_opening(p: Peer) -> None:
 
 
 def test_data_in_order_is_acknowledged(p: Peer) -> None:
-    """3.10.7.4: PSH at once; without it after 4 segments or 5 ms."""
+    """3.10.7.4: when the machine is at leisure, but eight segments at once; the application gets it together."""
     answer, = p.say(ACK | PSH, 5001, 1001, b'hello')
     assert (answer.flags, answer.ack) == (ACK, 5006) and p.end.data == b'hello'
-    assert p.say(ACK, 5006, 1001, b'x') == [] and [one.ack for one in p.wait(6 * MS)] == [5007] and p.end.data == b'hellox'
+    p.busy = True
+    assert p.say(ACK | PSH, 5006, 1001, b'x') == [] == p.say(ACK | PSH, 5007, 1001, b'y') and p.end.data == b'hello'
+    p.settle()
+    assert [one.ack for one in p.sent] == [5008] and p.end.data == b'helloxy'
+    for n in range(8): assert bool(p.say(ACK, 5008 + n * MSS, 1001, bytes(MSS))) == (n == 7)
 
 
 def test_data_out_of_order(p: Peer) -> None:
@@ -238,8 +248,8 @@ def test_calling_the_guest() -> None:
 
 
 def test_batches(p: Peer) -> None:
-    """Without PSH the application is told at BATCH bytes."""
-    seq = 5001
+    """The application is told at BATCH bytes at the latest."""
+    seq, p.busy = 5001, True
     while not p.end.data:
         p.say(ACK, seq, 1001, bytes(MSS))
         seq += MSS

@@ -46,6 +46,7 @@ class Guest:
 
     def ip(self, to: bytes, protocol: int, payload: bytes, source: bytes = ME) -> None:
         self.send(packets.IP, packets.build_ip(source, to, protocol, payload))
+        self.loop.poll(0)
 
     def udp(self, to: bytes, port: int, data: bytes, source_port: int = 5000) -> None:
         self.ip(to, UDP, packets.build_udp(ME, to, source_port, port, data))

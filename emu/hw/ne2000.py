@@ -13,7 +13,7 @@ import struct
 import zlib
 from typing import Callable
 
-from emu.hw.bus import UNITS, Bus, Window
+from emu.hw.bus import Bus, Window
 from emu.hw.pci import STATUS, PciDevice
 from emu.hw.vga_memory import Rom
 
@@ -248,24 +248,29 @@ class Ne2000:
             self.put(self.crda & -n, v.to_bytes(2, 'little')[:n])
             self.advance(n)
 
+    def linear(self, w: int) -> bool:
+        """Whether a block of accesses of this width moves the bytes as they lie: all but bytes from a board that moves words."""
+        return not self.dcr & WORDS or w != 8 and not self.crda & 1
+
     def read_block(self, w: int, memory: memoryview) -> None:
         """`rep ins`: whole runs of buffer memory."""
-        at, whole = 0, w == (16 if self.dcr & WORDS else 8) and not self.crda & self.dcr & WORDS
-        while whole and at < len(memory) and self.reading() and (n := min(self.run() & -(w >> 3), len(memory) - at)):
+        at, unit = 0, 1 + (self.dcr & WORDS)
+        while at < len(memory) and self.linear(w) and self.reading() and (n := min(self.run(), len(memory) - at) & -unit):
             memory[at:at + n] = self.view[self.crda - START:self.crda - START + n]
             self.advance(n)
             at += n
-        items = memory[at:].cast(UNITS[w])
-        for k in range(len(items)): items[k] = self.read_data(w) & (1 << w) - 1
+        step = unit if self.linear(w) else w >> 3
+        for k in range(at, len(memory), step): memory[k:k + step] = (self.read_data(8 * step) & (1 << 8 * step) - 1).to_bytes(step, 'little')
 
     def write_block(self, w: int, memory: memoryview) -> None:
         """`rep outs`."""
-        at, whole = 0, w == (16 if self.dcr & WORDS else 8) and not self.crda & self.dcr & WORDS
-        while whole and at < len(memory) and self.left and self.command & REMOTE == WRITE and (n := min(self.run() & -(w >> 3), len(memory) - at)):
+        at, unit = 0, 1 + (self.dcr & WORDS)
+        while at < len(memory) and self.linear(w) and self.left and self.command & REMOTE == WRITE and (n := min(self.run(), len(memory) - at) & -unit):
             self.view[self.crda - START:self.crda - START + n] = memory[at:at + n]
             self.advance(n)
             at += n
-        for item in memory[at:].cast(UNITS[w]): self.write_data(w, item)
+        step = unit if self.linear(w) else w >> 3
+        for k in range(at, len(memory), step): self.write_data(8 * step, int.from_bytes(memory[k:k + step], 'little'))
 
     # --- registers (10.0) ----------------------------------------------------------------------------------------------------------------
 

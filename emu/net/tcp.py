@@ -13,10 +13,11 @@ from emu.hw.clock import Clock, Timer
 from emu.net.packets import ACK, FIN, PSH, RST, SYN, Segment
 
 LIMIT = 128 << 10  # bytes that a connection keeps, each way
-BATCH = 16 << 10  # bytes that are handed on at once, whatever the guest says of PSH
+BATCH = 16 << 10  # bytes that are handed on at once
+EVERY = 8  # segments that are acknowledged at once; fewer after DELAY
+DELAY = 0.005  # seconds
 SHIFT = 3  # window scale that we ask for
 MSS = 1460
-DELAY = 5_000_000  # ns: of an ACK
 SHORTEST, LONGEST = 200_000_000, 8_000_000_000  # ns: timeouts for sending again
 PATIENCE = 10  # of these in a row, and the guest is given up
 LINGER = 2_000_000_000  # ns: TIME-WAIT
@@ -48,10 +49,12 @@ class Application(Protocol):
 
 
 class Connection:
-    """`emit(segment)` sends to the guest, `full()` says whether it should wait; ports and the first sequence number are given."""
+    """`emit(segment)` sends to the guest, `full()` says whether it should wait, `soon(seconds, callback)` calls back after so much of the host's time, 0: when
+    the machine is at leisure, within a millisecond or two; ports and the first sequence number are given."""
 
-    def __init__(self, clock: Clock, emit: Callable[[Segment], None], full: Callable[[], bool], ours: int, guests: int, first: int):
-        self.clock, self.emit, self.full = clock, emit, full
+    def __init__(self, clock: Clock, emit: Callable[[Segment], None], full: Callable[[], bool], soon: Callable[[float, Callable[[], None]], object],
+                 ours: int, guests: int, first: int):
+        self.clock, self.emit, self.full, self.soon = clock, emit, full, soon
         self.ours, self.guests = ours, guests
         self.application: Application | None = None
         self.state = CONNECTING
@@ -77,7 +80,7 @@ class Connection:
         self.fin: int | None = None  # number of the guest's FIN
         self.ended = self.failed = False
         self.owed = 0  # bytes received without an ACK
-        self.ack_timer: Timer | None = None
+        self.settling = self.owing = False  # `settle` and `pay` will be called
         self.told = 0  # bytes of `incoming` that the application knows of
 
     # --- opening ---------------------------------------------------------------------------------------------------------------------
@@ -146,8 +149,7 @@ class Connection:
         if self.state == CLOSED: return
         self.state, self.failed = CLOSED, failed
         self.clock.cancel(self.timer)
-        self.clock.cancel(self.ack_timer)
-        self.timer = self.ack_timer = None
+        self.timer = None
         self.later.clear()
         if self.application: self.application.closed()
 
@@ -333,7 +335,7 @@ class Connection:
     def take_data(self, seq: int, data: bytes, flags: int) -> None:
         """Data and FIN, in whatever order they come."""
         if flags & FIN and self.fin is None: self.fin = seq + len(data)
-        at_once = bool(flags & (PSH | FIN)) or seq != self.rcv or bool(self.later)
+        at_once = bool(flags & FIN) or seq != self.rcv or bool(self.later)
         if seq < self.rcv: data, seq = data[self.rcv - seq:], self.rcv
         data = data[:max((self.edge if self.fin is None else min(self.edge, self.fin)) - seq, 0)]
         if seq == self.rcv:
@@ -346,9 +348,14 @@ class Connection:
             self.rcv += 1
             self.edge = max(self.edge, self.rcv)
             self.ended = True
-        if at_once or not data or self.owed >= 4 * self.mss: self.acknowledge()
-        elif self.ack_timer is None: self.ack_timer = self.clock.at(self.clock.now() + DELAY, self.ack_late)
-        if at_once or self.ended or len(self.incoming) - self.told >= BATCH: self.tell()
+        if at_once or not data or self.owed >= EVERY * self.mss: self.acknowledge()
+        elif not self.owing:
+            self.owing = True
+            self.soon(DELAY, self.pay)
+        if self.ended or len(self.incoming) - self.told >= BATCH: self.tell()
+        elif not self.settling and len(self.incoming) > self.told:
+            self.settling = True
+            self.soon(0, self.settle)
         self.both_finished()
 
     def catch_up(self) -> None:
@@ -359,12 +366,15 @@ class Connection:
                 self.incoming += data
                 self.rcv += len(data)
 
-    def ack_late(self) -> None:
-        """Nothing came on top of it."""
-        self.ack_timer = None
-        if self.state == OPEN:
-            if self.owed: self.acknowledge()
-            if self.told < len(self.incoming): self.tell()
+    def settle(self) -> None:
+        """Hands on what has come: one system call for many small segments."""
+        self.settling = False
+        if self.state == OPEN and self.told < len(self.incoming): self.tell()
+
+    def pay(self) -> None:
+        """Acknowledges what was not: one ACK for many small segments."""
+        self.owing = False
+        if self.state == OPEN and self.owed: self.acknowledge()
 
     def tell(self) -> None:
         """Hands on what has come."""

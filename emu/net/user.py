@@ -228,7 +228,8 @@ class User:
             closing = [connection for connection in self.connections.values() if connection.state == WAITING]
             if not closing: return None
             closing[0].close(False)
-        made = Connection(self.clock, lambda segment: self.emit(key, segment), lambda: self.full(made), key[3], key[1], int.from_bytes(os.urandom(4), 'big'))
+        first = int.from_bytes(os.urandom(4), 'big')
+        made = Connection(self.clock, lambda segment: self.emit(key, segment), lambda: self.full(made), self.loop.after, key[3], key[1], first)
         self.connections[key] = made
         return made
 

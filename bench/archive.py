@@ -34,7 +34,7 @@ Run = dict[str, float]
 
 def once(kind: str, words: list[str], lines: dict[str, bytes], cache: Path, timeout: float) -> tuple[Run, list[str]]:
     """Seconds to each line, then what --stats says; and what the guest has said that must not differ."""
-    run: Run = {}
+    run: Run = {'load average before': os.getloadavg()[0]}
     stats = cache / 'stats.json'
     command = [*EMU, 'run', '-nographic', '-m', '256', '-no-reboot', *words, '-stats', str(stats), *(('-archive', 'off') if kind == 'off' else ())]
     with Watched(command, {'EMU_CACHE': str(cache)}) as machine:

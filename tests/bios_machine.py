@@ -5,6 +5,7 @@ from typing import Any, Callable
 
 from emu.assembler import assemble
 from emu.boot.firmware import Boot
+from emu.jit import build
 from emu.machine import Machine
 from emu.options import Drive, Options
 from emu.server.loop import Loop
@@ -31,8 +32,10 @@ def disk(path: Path, source: str, sectors: int = 2048) -> str:
 class Run:
     """A run from the boot sector to its end; `during` is called after each slice."""
 
-    def __init__(self, *drives: Drive, memory: int = 16 << 20, order: str = 'cad', during: Callable[['Run'], Any] | None = None, steps: int = 100_000):
-        options = Options(memory=memory, bios='own', serial=(), drives=drives, debug_exit=EXIT, engine='interpreter', icount=True, boot=Boot(order=order))
+    def __init__(self, *drives: Drive, memory: int = 16 << 20, order: str = 'cad', during: Callable[['Run'], Any] | None = None, steps: int = 100_000,
+                 engine: str = 'interpreter'):
+        options = Options(memory=memory, bios='own', serial=(), drives=drives, debug_exit=EXIT, engine=engine, icount=True, boot=Boot(order=order))
+        build.setup(engine)
         self.loop = Loop()
         self.machine = Machine(options, self.loop, [])
         self.pc = self.machine.pc

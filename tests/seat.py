@@ -57,6 +57,10 @@ class Seat:
             return []
         return lines
 
+    def picture(self, path: Path) -> None:
+        """The screen as a PNG file."""
+        self.client.execute('screendump', {'filename': str(path)})
+
     def see(self, pattern: str, patience: float = PATIENCE) -> str:
         """Waits for something on the screen, where ^ and $ are ends of rows; the screen."""
         shown: list[str] = []
@@ -113,6 +117,9 @@ class Qemu(Seat):
         client = super().connect()
         if client: client.execute('qmp_capabilities')
         return client
+
+    def picture(self, path: Path) -> None:
+        self.client.execute('screendump', {'filename': str(path), 'format': 'png'})
 
     def lines(self) -> list[str]:
         file = self.folder / 'text'

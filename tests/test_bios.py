@@ -97,6 +97,20 @@ def test_disk_errors(tmp_path: Path, call: str, status: int) -> None:
     assert flags & CF and ax >> 8 == status and (again >> 8 == status or '81' in call)
 
 
+def test_an_image_shorter_than_its_partition_table_says(tmp_path: Path) -> None:
+    """It boots; what lies behind its end is an error for the program (01h, as SeaBIOS tells it), and 48h tells how long the disk really is."""
+    path = Path(disk(tmp_path / 'disk', KEEP + '''push si; mov si, offset packet; mov ah, 0x42; mov dl, 0x80; int 0x13; pop si; flags; keep ax
+        push si; mov si, 0xa000; mov word ptr [si], 26; mov ah, 0x48; mov dl, 0x80; int 0x13; pop si; jmp l3
+        packet: .byte 16, 0; .word 2, 0x9000, 0; .quad 4000
+        l3:''', 100))
+    data = bytearray(path.read_bytes())
+    data[446:462] = struct.pack('<B3sB3sII', 0x80, bytes((1, 1, 0)), 0x0e, b'\xfe\xff\xff', 63, 1_000_000)
+    path.write_bytes(data + b'an odd end')
+    run = Run(Drive(str(path)))
+    flags, ax = run.words(2)
+    assert flags & CF and ax >> 8 == 1 and struct.unpack('<Q', run.bytes(8, 0xa010)) == (101,) and path.read_bytes() == data + b'an odd end'
+
+
 def test_read_only_disk_is_not_written(tmp_path: Path) -> None:
     """Status 03h: write protected."""
     path = disk(tmp_path / 'disk', KEEP + 'mov ax, 0x0301; mov cx, 2; mov dx, 0x0080; mov bx, 0x7c00; int 0x13; flags; keep ax')

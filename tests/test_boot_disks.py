@@ -1,14 +1,10 @@
 """Boot loaders and systems from disk images, through our own BIOS and through SeaBIOS, as a user starts them: what they say on COM1 (docs/guests.md has the images)."""
-import contextlib
 import re
 import sys
-import time
 from typing import Callable, Iterator
 
 import pytest
 
-from emu.errors import EmuError
-from emu.server.client import Client
 from tests.conftest import ALL, guest
 from tests.test_boot_linux import Person, assert_right
 
@@ -79,21 +75,6 @@ def test_memtest_from_a_floppy(boot):
     person = boot('floppies', 'floppy-memtest.img', 'fda', '-boot', 'a', '-cpu', 'pentium3')
     person.expect('SYSLINUX')
     person.expect('Memtest86')
-
-
-@everything
-@pytest.mark.parametrize('name, text', [('ipxe', r'iPXE initialising devices\.\.\.ok'), ('hdt', 'Hardware Detection Tool'), ('invaders', r'-\*-  ')])
-def test_programs_on_floppies_that_show_themselves_on_the_screen(boot, tmp_path, name, text):
-    """SYSLINUX loads a Linux-like kernel that uses FXSAVE, a com32 program, a multiboot kernel."""
-    person = boot('floppies', f'floppy-{name}.img', 'fda', '-boot', 'a', '-control', str(tmp_path / 'c'))
-    end, shown = time.monotonic() + 120, ''
-    while not re.search(text, shown):
-        assert time.monotonic() < end and person.process.poll() is None, shown
-        person.read(0.5)
-        if (tmp_path / 'c').exists():
-            client = Client(str(tmp_path / 'c'))
-            with contextlib.suppress(EmuError): shown = '\n'.join(client.execute('screentext')['lines'])  # no text before the first mode is set
-            client.close()
 
 
 @everything

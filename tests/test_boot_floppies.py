@@ -2,7 +2,6 @@
 import hashlib
 import shutil
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Iterator
@@ -12,7 +11,7 @@ import pytest
 from emu.server.client import Client
 from tests.conftest import guest
 from tests.test_boot_disks import boot, everything  # noqa: F401 (a fixture)
-from tests.test_boot_linux import PATIENCE, Person
+from tests.test_boot_linux import Person
 
 
 def file(name: str, path: str) -> str:
@@ -27,28 +26,6 @@ def test_grub(boot) -> None:  # noqa: F811
     person.expect('grub> ')
     person.type('ls\r')
     person.expect(r'\(fd0\)')
-
-
-@everything
-def test_memtest(boot) -> None:  # noqa: F811
-    """SYSLINUX from FAT; memtest86+ tests 16 MB without errors for a while."""
-    person = boot('floppies', 'floppy-memtest.img', 'fda', '-m', '16', '-cpu', 'pentium3')
-    person.expect(r'Status: Testing')
-    person.expect(r'#3 ')
-    assert 'Errors: 0' in person.log and 'Errors: 1' not in person.log
-
-
-@everything
-@pytest.mark.parametrize('name, lines', [('hdt', ('Hardware Detection Tool', 'PCI Devices(')), ('invaders', ('-*-           -*-',))])
-def test_screens(boot, tmp_path: Path, name: str, lines: tuple[str, ...]) -> None:  # noqa: F811
-    """com32 programs on the text screen."""
-    person = boot('floppies', f'floppy-{name}.img', 'fda', '-control', f'{tmp_path}/s')
-    end, text = time.monotonic() + PATIENCE, ''
-    while not all(line in text for line in lines):
-        assert time.monotonic() < end and person.process.poll() is None, text
-        person.read(1)
-        if (tmp_path / 's').exists():
-            with closing(Client(f'{tmp_path}/s')) as client: text = str(client.execute('screentext'))
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def make(folder: Path, tools: Mapping[str, Path], floppies: Mapping[str, Path]) 
         root, grub = apt.root, apt.root / 'grub-pc-bin' / GRUB
         memtest, ipxe = packages['memtest86+'].read(MEMTEST), packages['ipxe'].read(IPXE)
         isolinux = {'isolinux.bin': (root / 'isolinux/usr/lib/ISOLINUX/isolinux.bin').read_bytes(), 'isolinux.cfg': ISOLINUX_MENU.encode(), 'mt.bin': memtest,
-                    'ipxe.krn': ipxe, **c32(root / 'syslinux-common' / MODULES, 'ldlinux', 'menu', 'libutil', 'libcom32')}
+                    'ipxe.krn': ipxe, **c32(root / 'syslinux-common' / MODULES, 'ldlinux', 'menu', 'vesamenu', 'libutil', 'libcom32')}
         core = grub_core(tools, root, grub, 'i386-pc-eltorito', '/boot/grub', '', f'{GRUB_MODULES} iso9660 linux16 configfile test')
         iso(tools, folder / 'cd-isolinux.iso', 'EMU', {f'isolinux/{name}': content for name, content in isolinux.items()}, 'isolinux/isolinux.bin', *NO_EMULATION)
         iso(tools, folder / 'cd-grub.iso', 'EMUGRUB', {'boot/core.img': core, 'boot/grub/grub.cfg': GRUB_MENU.encode(), 'mt.bin': memtest}, 'boot/core.img', *NO_EMULATION)

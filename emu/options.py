@@ -79,6 +79,7 @@ class Options:
         if not TCACHE_MIN <= self.tcache_size <= TCACHE_MAX: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 64K to 1G can be had')
         if self.trace and self.engine not in ('stencils', 'optimise'): raise EmuError(f'-trace: -engine {self.engine} makes no translations')
         if len(self.serial) > 4: raise EmuError(f'-serial: {len(self.serial)} serial ports; there are COM1 to COM4')
+        if self.boot.menu and self.bios == 'own' and not self.kernel: raise EmuError('-boot menu=on: not implemented: our own BIOS has no boot menu; -bios seabios has one')
         if self.serial.count('stdio') > 1: raise EmuError('-serial stdio: only one serial port can have the terminal')
         if self.vga not in VGAS: raise EmuError(f"-vga: unknown adapter '{self.vga}'; there are {' '.join(VGAS)}")
         if self.cpu not in MODELS: raise EmuError(f"-cpu: unknown model '{self.cpu}'; there are {' '.join(MODELS)}")

@@ -102,7 +102,7 @@ def test_serial_may_be_repeated(options):
 def test_boot(options):
     """As QEMU takes it."""
     assert options('-boot', 'd').boot == Boot('d') and options().boot == Boot('cad')
-    assert options('-boot', 'order=ac,once=d,menu=on,splash-time=500').boot == Boot('ac', 'd', True, 500)
+    assert options('-bios', 'seabios', '-boot', 'order=ac,once=d,menu=on,splash-time=500').boot == Boot('ac', 'd', True, 500)
 
 
 @pytest.mark.parametrize('text, size', [('16', 16 << 20), ('16M', 16 << 20), ('1G', 1 << 30), ('2048k', 2 << 20), ('size=32M', 32 << 20)])

@@ -213,6 +213,19 @@ def test_we_close_first(p: Peer) -> None:
     assert p.connection.state == WAITING
 
 
+def test_what_the_guest_has_sent_is_not_forgotten(p: Peer) -> None:
+    """A slow application gets all, though both sides have closed long ago."""
+    p.end.greedy = False
+    p.say(ACK | FIN, 5001, 1001, b'abc')
+    p.connection.finish()
+    p.say(ACK, 5005, 1002)
+    p.wait(60_000 * MS)
+    assert p.connection.state == WAITING and p.connection.incoming == b'abc'
+    p.connection.take(3)
+    p.wait(5000 * MS)
+    assert p.connection.state == CLOSED
+
+
 def test_resets(p: Peer) -> None:
     """3.10.7.4 and RFC 5961: exactly in its place an RST ends all; elsewhere in the window it is answered; outside it is nothing. SYN is answered."""
     assert p.say(RST, 4000, 1001) == [] and [one.flags for one in p.say(RST, 5100, 1001)] == [ACK] and [one.flags for one in p.say(SYN, 5001, 0)] == [ACK]

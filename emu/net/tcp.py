@@ -221,7 +221,11 @@ class Connection:
             self.timer = self.clock.at(self.deadline, self.late)
             return
         self.deadline = None
-        if self.state == WAITING: return self.close(False)
+        if self.state == WAITING:
+            if not self.incoming: return self.close(False)
+            self.deadline = self.clock.now() + LINGER  # the application has not done with the guest's data
+            self.timer = self.clock.at(self.deadline, self.late)
+            return
         if self.state == OPEN and self.full(): return self.arm()  # our segments wait in the wire: the guest has not seen them yet
         self.tries += 1
         if self.tries > PATIENCE: return self.abort()

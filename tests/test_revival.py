@@ -2,9 +2,10 @@
 import inspect
 import json
 import struct
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,7 @@ from emu.tcache.archive import Archive
 from emu.tcache.image import ANYWHERE, Image
 from emu.tcache.revival import Revival
 from tests import programs, test_icount
+from tests.conftest import ALL
 from tests.harness import HANDLERS, PAGE_TABLE, Guest
 from tests.oracle.host import CODE
 from tests.test_archive import image
@@ -184,6 +186,38 @@ def test_a_repeatable_run_is_the_same_with_an_archive(tmp_path: Path, monkeypatc
         seen.append((serial.read_bytes(), read['guest']))
         assert seen[-1] == seen[0]
     assert read['cache']['archive']['hits'] > 0
+
+
+class Prompt:
+    """A worker in this process, done at once."""
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> 'Future[Any]':
+        job: Future[Any] = Future()
+        job.set_result(function(*arguments))
+        return job
+
+    def poll(self, timeout: float = 0) -> None:
+        """There is nothing to wait for."""
+
+    def close(self) -> None:
+        """Nor to end."""
+
+
+def test_random_programs_that_rewrite_themselves_and_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each runs three times, with others in between over the same bytes; compared with the interpreter after each slice."""
+    monkeypatch.setattr(cpu, 'WARM', 3)
+    monkeypatch.setattr(programs, 'ROUNDS', 12)
+    right, g = Guest('interpreter'), Guest('optimise')
+    assert g.cpu.worker
+    g.cpu.worker.close()
+    g.cpu.at_once, g.cpu.worker = False, Prompt()  # type: ignore[assignment]
+    for each in (right, g): each.user_mode()
+    seeds = range(300 if ALL else 40)
+    for n in range(3):
+        for seed in seeds:
+            assert not programs.disagreement([right, g], programs.program(seed, rewriting=True)), seed
+        if n == 0: first = g.cpu.revival.misses
+    assert g.cpu.revival.revived > len(seeds) and g.cpu.revival.misses - first < first, (g.cpu.revival.revived, first, g.cpu.revival.misses)
 
 
 def test_what_an_image_follows_from_is_what_it_is_found_by() -> None:

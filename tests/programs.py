@@ -28,6 +28,7 @@ from tests.cases import (
     draft,
     encodings,
     immediate_size,
+    point,
     spot,
     value,
 )
@@ -40,7 +41,8 @@ HOME = CODE + 0xf00  # programs begin here and go on in the next page
 COUNTER = DATA + 0x40
 ROUNDS = 3
 LOW_CODE, LOW_DATA = 0x10000, 0x20000  # where CODE and BASE16 are in real and virtual-8086 mode
-PARAGRAPHS = (LOW_DATA >> 4, LOW_DATA >> 4, (LOW_DATA >> 4) - 1, 0x1800, 0xffff)  # that segment registers are loaded with there
+PROTECTED_ONLY = ('ARPL', 'LAR', 'LSL', 'VERR', 'VERW', 'SLDT', 'STR')
+PARAGRAPHS = (*[LOW_DATA >> 4] * 20, (LOW_DATA >> 4) - 1, 0x1800, 0xffff)  # that segment registers are loaded with there
 LOW_PAGES = (LOW_CODE, LOW_CODE + 0x1000, LOW_DATA + 0x8000, LOW_DATA + 0x9000, 0x18000)  # what there is of them in virtual-8086 mode
 MODES = ('flat', 'segments', 'real', 'v86')
 REAL_HANDLERS = 0x6000  # code segment 600h
@@ -58,7 +60,7 @@ JUMPS = [form for form in ORDINARY if form.text in ('JCC', 'JMP_REL', 'LOOP', 'J
 ORDINARY16 = [form for form in FORMS if form.text not in ENDING and any(not code32 for code32, _ in encodings()[form.name])]
 JUMPS16 = [form for form in ORDINARY16 if form.text in ('JCC', 'JMP_REL', 'LOOP', 'JCXZ') and form.fields['w'] == 16]
 PROTECTED = 0x80010033, IDT, 0x7ff  # CR0, IDT's base and limit, as user_mode has them
-SEGMENTS16 = (DATA16, DATA16, DATA16, 0x1f, 0x27, 0x2f, 0x4f)  # that 16-bit programs have in DS, ES, FS and GS, where there are descriptors
+SEGMENTS16 = (*[DATA16] * 12, 0x1f, 0x27, 0x2f, 0x4f)  # that 16-bit programs have in DS, ES, FS and GS, where there are descriptors
 
 
 def architecture(m: State) -> dict[str, Any]:
@@ -228,18 +230,23 @@ def chunk16(rng: Generator, form: Form, mode: str) -> Chunk:
     if text == 'RET_NEAR' and form.fields['w'] == 16: return Chunk(mov16(4, STACK_TOP - BASE16) + b'\x68\0\0' + d.code, (7, 2, False), int(rng.integers(0, 5)))
     if text in NEAR or text == 'RET_NEAR': return chunk16(rng, any_of(rng, ORDINARY16), mode)
     if text == 'AAM': d.code = d.code[:-1] + bytes([int(rng.integers(1, 256))])
+    if text in PROTECTED_ONLY and mode != 'segments' and not odds(40): return chunk16(rng, any_of(rng, ORDINARY16), mode)
     if text in CONTROLS and not odds(3): return Chunk(b'\x36\xd9\x2e' + struct.pack('<H', COUNTER + 8 - BASE16))  # fldcw of a masked one
     if text == 'LDMXCSR' and not odds(20): return Chunk(b'\x36\x0f\xae\x16' + struct.pack('<H', LIKELY - BASE16))
     if text == 'MOV_TO_SEG' and (i.dst not in (0, 3, 4, 5) or form.fields['src_kind'] != REG): return chunk16(rng, any_of(rng, ORDINARY16), mode)
     before = list(d.reg)
     choose_registers(d)
     if text not in ('AAM', 'AAD'): choose_immediate(d)
-    if i.seg != 1 or odds(30): choose_memory(d)
-    if i.seg not in (1, 2) and odds(15):  # round the end of 64 KB
+    if MEM in (form.fields.get('dst_kind'), form.fields.get('src_kind')):
+        if i.seg == 1 and mode != 'real' and not odds(30): return chunk16(rng, any_of(rng, ORDINARY16), mode)
+        if odds(40): choose_memory(d)
+        else: point(d, WINDOW + int(rng.integers(0, 27)) * 16 + (0 if form.fields.get('w') == 128 or odds(2) else int(rng.integers(16))))
+    if i.seg not in (1, 2) and odds(40):  # round the end of 64 KB
         for n in {i.base, i.index, 6, 7} - {4, 8}: d.reg[n] = int(rng.integers(-8, 8)) & 0xffff
     if text in ('DIV', 'IDIV') and not odds(20): d.reg[0], d.reg[2] = int(rng.integers(100)), 0
     if text == 'MOV_TO_SEG': d.reg[i.src] = int(rng.choice([*SEGMENTS16, 0] if mode == 'segments' else PARAGRAPHS))
-    setting = b''.join(mov16(n, v) for n, v in enumerate(d.reg) if v != before[n])
+    used = {i.base, i.index} - {4} if MEM in (form.fields.get('dst_kind'), form.fields.get('src_kind')) else set()
+    setting = b''.join(mov16(n, v) for n, v in enumerate(d.reg) if v != before[n] or n in used)
     if text == 'LEAVE' and not odds(10): setting += mov16(5, STACK_TOP - BASE16)
     if text == 'POPF': setting += mov16(4, STACK_TOP - BASE16) + b'\x66\x68' + struct.pack('<I', value(rng) & 0xcd5 | 2)
     if form.fields.get('dst_kind') == REG and i.dst == 4: behind = mov16(4, STACK_TOP - BASE16 + int(rng.integers(-40, 40)))

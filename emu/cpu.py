@@ -14,6 +14,7 @@ import numpy as np
 
 from emu.decoder import record
 from emu.decoder.table import FORMS
+from emu.errors import EmuError
 from emu.isa import interrupts, models, x87_control
 from emu.isa.clock import guest_time, retired
 from emu.isa.flags import IF, RF, TF
@@ -57,6 +58,8 @@ class Job(NamedTuple):
 
 class Cpu:
     """One CPU over `memory`; `bus` answers its ports and devices' memory (emu/hw/bus.py); `engine` limits the levels that are used."""
+
+    counting = True  # of translations' uses: off only to measure what it costs
 
     def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise',
                  cache_size: int = 64 << 20, cache_policy: str = 'generational', cache_sizes: Mapping[str, int] | None = None,
@@ -141,14 +144,16 @@ class Cpu:
             self.worker.submit(optimise.ready)  # its first use of LLVM takes longer
         self.countdown = memoryview(m.memory)[FIELDS['countdown'].offset:].cast('i')
         self.counter = 0  # the one given out last
-        self.counting = True  # of uses: off only to measure what it costs
 
-    def record(self, path: Path) -> None:
-        """Records all that is executed of translations from now on, before the first is made."""
-        assert self.cache
-        self.translator.count('COUNT', 'RECORD')
-        self.recorder = Recorder(path, self.state)
-        self.cache.forgotten = self.recorder.gone
+    def record(self, path: Path | None) -> None:
+        """Records all that is executed of translations from now on, which are made anew; None: no longer. Between slices only."""
+        if not self.cache: raise EmuError(f'-engine {self.engine} makes no translations')
+        if self.recorder: self.recorder.close()
+        self.recorder = Recorder(path, self.state) if path else None
+        self.cache.forgotten = None
+        for blob in list(self.cache.blobs.values()): self.cache.drop(blob, 'replaced')
+        self.cache.forgotten = self.recorder.gone if self.recorder else None
+        self.translator.count('COUNT', *['RECORD'] if path else [])
 
     def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
         """A callback that never raises, and counts its time."""

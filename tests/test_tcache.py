@@ -114,15 +114,30 @@ def test_adaptive_grows_when_what_it_dropped_comes_back() -> None:
 def test_a_used_translation_is_promoted_by_copying_and_its_links_follow() -> None:
     cache, index, uses = make('generational', 4096)
     policy = cache.policy
+    for n in range(3, 50): cache.add(blob(n))  # the tenured have no room any more
     hot, caller = blob(1), blob(2, link_to=1)
-    homes = set()
+    homes = []
     for b in (hot, caller): cache.add(b)
-    for n in range(300):
-        for b in (hot, caller): uses[b.key] = 8
-        cache.add(blob(3 + n))
-        homes.add(hot.ring)
+    for n in range(50, 300):
+        cache.add(blob(n))
+        for b in (hot, caller, blob(n)): uses[b.key] = 8
+        if hot.ring not in homes: homes.append(hot.ring)
         assert index[hot.key] == cache.memory.base + hot.place and leads_to(cache, caller) == hot.place
-    assert homes >= {policy.nursery, policy.tenured} and hot.ring is caller.ring is policy.tenured
+    assert homes == [policy.nursery, policy.survivors, policy.tenured] and caller.ring is policy.tenured
+
+
+def test_what_is_not_used_in_the_nursery_or_among_the_survivors_is_dropped() -> None:
+    cache, _, uses = make('generational', 4096)
+    for n in range(3, 50): cache.add(blob(n))
+    cold, once = blob(1), blob(2)
+    for b in (cold, once): cache.add(b)
+    uses[once.key] = 1
+    for n in range(50, 60): cache.add(blob(n))
+    assert cold.key not in cache.blobs and once.ring is cache.policy.survivors
+    for n in range(60, 100):
+        cache.add(blob(n))
+        uses[n * 64, n * 64, 0] = 1
+    assert once.key not in cache.blobs
 
 
 def test_expensive_code_is_tenured_at_once() -> None:

@@ -7,6 +7,7 @@ import base64
 import io
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -142,6 +143,10 @@ def cont(s: Session) -> None:
     s.machine.resume()
 
 
+def trace(s: Session, filename: str | None) -> None:
+    s.machine.cpu.record(Path(filename) if filename else None)
+
+
 def quit_(s: Session) -> None:
     s.machine.loop.ask_to_quit()
 
@@ -268,6 +273,7 @@ COMMANDS = (
     Command('query-commands', (), 'a list: name', 'the commands', query_commands),
     Command('query-schema', (), 'version, commands, events', 'this table', query_schema),
     Command('qmp_capabilities', (), '', "nothing; QMP's clients begin with it", nothing),
+    Command('trace', (FILE._replace(required=False),), '', 'records which translations are executed from now on (-trace); without a file: no longer', trace),
     Command('quit', (), '', 'ends the run at once', quit_),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -12,6 +12,7 @@ from typing import Callable, Mapping, NamedTuple, Protocol
 from emu.tcache.memory import CodeMemory
 from emu.tcache.policies import POLICIES, Ring
 
+pack_rel32 = struct.Struct('<i').pack_into
 Key = tuple[int, int, int]  # host address of the first byte, EIP, mode key
 
 
@@ -97,12 +98,16 @@ class TranslationCache:
 
     def patch(self, at: int, target: int) -> None:
         """Makes the rel32 at an offset lead to another."""
-        struct.pack_into('<i', self.memory.data, at, target - (at + 4))
+        pack_rel32(self.memory.data, at, target - (at + 4))
 
     def moved(self, blob: Blob, old: int) -> None:
         """The policy has given a blob another place."""
-        self.memory.data[blob.place:blob.place + blob.size] = self.memory.data[old:old + blob.size]
-        self.connect(blob)
+        place, size = blob.place, len(blob.code)
+        self.memory.data[place:place + size] = self.memory.data[old:old + size]
+        for link in blob.links:  # those to its own stubs have come along
+            if other := self.blobs.get(link.target): self.patch(place + link.at, other.place)
+        for source, link in self.waiting.get(blob.key, ()): self.patch(source.place + link.at, place)
+        self.index.enter(blob.key, self.memory.base + place)
         self.counts['moves'] += 1
 
     def evicted(self, blob: Blob) -> None:

@@ -165,35 +165,41 @@ class Adaptive(Policy):
 
 
 class Generational(Policy):
-    """New entries go to the nursery; what was used there goes on to the survivors, and what was used there too is tenured. What comes back soon after it was
-    dropped, and what was expensive, is tenured at once. Of the tenured, those stay that are used; the more, and the more expensive, the longer."""
+    """New entries go to the nursery; those used there go on to the survivors, and those used there too are tenured. Of the tenured, those stay that are used: each
+    time that the hand finds an entry used, it may pass GAIN times more, up to MOST. What is expensive is tenured at once, and stays longer.
+    While the tenured have room, everything goes there. Of what comes back soon after it was dropped, one in RETURNS is tenured at once: so a loop larger than nursery
+    and survivors gets in, bit by bit, and one larger than everything does not wash the tenured out."""
 
-    SHARES = {'nursery': 0.2, 'survivors': 0.1}  # of the size; the tenured have the rest
-    PROMOTE = 2  # uses in the nursery that make an entry a survivor
-    MOST = 3  # times the hand passes a tenured entry at most before it must be used again
+    SHARES = {'nursery': 0.1, 'survivors': 0.2}  # of the size; the tenured have the rest
+    GAIN, MOST, EXPENSIVE = 2, 4, 4  # EXPENSIVE: so many times longer
+    RETURNS = 4
+    returned = 0
 
     def cut(self, sizes: Mapping[str, int]) -> list[Ring]:
-        names = [*self.SHARES, 'tenured']
-        room = {name: sizes.get(name, int(self.size * self.SHARES.get(name, 0))) for name in names}
-        if 'tenured' not in sizes: room['tenured'] = self.size - sum(room.values())
         rings, start = [], 0
-        for name in names:
-            rings.append(Ring(name, start, room[name] // GRAIN * GRAIN))
+        for name, share in self.SHARES.items():
+            rings.append(Ring(name, start, sizes.get(name, int(self.size * share)) // GRAIN * GRAIN))
             start += rings[-1].size
-        self.nursery, self.survivors, self.tenured = rings
-        return rings
+        self.nursery, self.survivors = rings
+        self.tenured = Ring('tenured', start, self.size - start)
+        return [*rings, self.tenured]
 
     def first(self, entry: Entry) -> Ring:
-        return self.tenured if entry.tier == OPTIMISED or self.gone.pop(entry.key, 0) else self.nursery
+        if entry.tier == OPTIMISED: entry.age = self.MOST * self.EXPENSIVE
+        elif self.tenured.used + self.size // SLACK >= self.tenured.size:
+            self.returned += self.gone.pop(entry.key, False)
+            if self.returned < self.RETURNS: return self.nursery
+            self.returned = 0
+        return self.tenured
 
     def oldest(self, entry: Entry) -> Ring | None:
         used = self.uses(entry)
-        if entry.ring is not self.tenured and self.tenured.used + self.size // SLACK < self.tenured.size: return self.tenured
         if entry.ring is self.tenured:
-            entry.age = min(entry.age + used.bit_length(), self.MOST) - 1
+            longer = self.EXPENSIVE if entry.tier == OPTIMISED else 1
+            if used: entry.age = min(entry.age + self.GAIN * longer, self.MOST * longer)
+            entry.age -= 1
             if entry.age >= 0: return self.tenured
-        elif entry.ring is self.nursery and used >= self.PROMOTE: return self.survivors
-        elif entry.ring is self.survivors and used: return self.tenured
+        elif used: return self.survivors if entry.ring is self.nursery else self.tenured
         self.remember(entry)
         return None
 

@@ -7,7 +7,7 @@ better one takes its place.
 """
 import zipfile
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from emu.errors import EmuError, file_error
 from emu.isa.state import COUNTERS, FIELDS, State
 from emu.jit import build
 from emu.tcache.policies import OPTIMISED
-from emu.tcache.replay import GONE, HINTS, PERIOD
+from emu.tcache.replay import GONE, HINTS, LOOP, PERIOD
 
+PIECE = 1 << 24  # bytes of a trace that are read at a time
 ROOM = 1 << 19  # executions in the buffer
 ENTRY = np.dtype([('size', '<u4'), ('cost', '<f4'), ('optimised', '?'), ('key', '<u8', 3)])  # bytes of code, seconds to make it, tier, host address, EIP and mode
 
@@ -49,7 +50,7 @@ class Recorder:
     def gone(self, blob: Any) -> None:
         """One that is dropped."""
         self.drain()
-        self.events.write(np.uint32(GONE + self.numbers[blob.counter]).tobytes())
+        self.events.write(np.uint32(GONE + int(self.numbers[blob.counter])).tobytes())
 
     def drain(self) -> bool:
         """Empties the buffer; whether it was full."""
@@ -72,7 +73,7 @@ class Recorder:
 
 
 class Trace:
-    """A recorded trace: its entries, and its events in pieces."""
+    """A recorded trace: its entries, and its events."""
 
     def __init__(self, path: Path):
         try:
@@ -81,7 +82,16 @@ class Trace:
         except (OSError, KeyError, ValueError, zipfile.BadZipFile):
             raise EmuError(f'{path} is no trace') from None
 
-    def pieces(self, count: int = 1 << 22) -> Iterator[np.ndarray]:
-        """The events, as many at a time."""
+    def condensed(self, show: Callable[[int], object] = abs) -> tuple[np.ndarray, int]:
+        """What the simulator needs of the events (`condense` in emu/tcache/replay.py), and how many executions there were in all; `show` is called with the bytes read."""
+        run, last = build.interpreter().function('condense', 5), np.full(len(self.entries), -1 << 40, np.int64)
+        kept, number, executions = [], 0, 0
         with self.file.open('events') as file:
-            while data := file.read(4 * count): yield np.frombuffer(data, '<u4')
+            while data := file.read(PIECE):
+                events = np.frombuffer(data, '<u4')
+                out = np.empty(len(events), np.uint32)
+                kept.append(out[:run(events.ctypes.data, len(events), out.ctypes.data, last.ctypes.data, number)].copy())
+                number += len(events)
+                executions += int(np.count_nonzero(events < LOOP) + np.sum(events[(events >= LOOP) & (events < GONE)] & 0xfffff, dtype=np.int64))
+                show(len(data))
+        return np.concatenate(kept or [np.empty(0, np.uint32)]), executions

@@ -19,7 +19,8 @@ from _watch import EMU, Watched, arguments, host, qemu_version, write_report
 
 from emu import guests
 
-SCRIPT = """ping -q -c {pings} -i 0.05 10.0.2.2
+SCRIPT = """ping -q -c 10 -i 0.05 10.0.2.2 >/dev/null
+ping -q -c {pings} -i 0.05 10.0.2.2
 dd if=/dev/zero bs=1M count={megabytes} 2>/dev/null >/zeros
 echo NETWORK-READY
 for n in 1 2 3; do wget -qO /dev/null http://10.0.2.2:{port}/data; done

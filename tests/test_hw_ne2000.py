@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from emu.hw.bus import Bus
 from emu.hw.ne2000 import BATCH, Ne2kPci, Ne2000, crc, hash_bit
 from emu.hw.pci import Pci
+from tests.conftest import ALL
 
 BASE = 0x300
 MAC = bytes.fromhex('525400123456')
@@ -363,7 +364,7 @@ STEPS = st.lists(st.one_of(
     st.tuples(st.just('receive'), st.integers(0, 2000).map(lambda n: frame(n)))), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=5000 if ALL else 300, deadline=None)
 @given(STEPS, st.booleans())
 def test_nothing_a_guest_or_the_network_does_raises(steps: list[tuple], started: bool) -> None:
     """Any accesses and any frames: values fit, the interrupt line says what the registers say, and what leaves is a frame."""

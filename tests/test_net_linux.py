@@ -1,4 +1,5 @@
 """Linux in the guest, with Debian's drivers, on the user network: what a user of it sees. Wrong bytes anywhere in card, TCP or NAT would change a sum."""
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -59,3 +60,12 @@ def test_survives_loss(tmp_path: Path) -> None:
         log = net_host.run(tmp_path, LOSSY.format(port=host, sink=sink), f'allow-loopback=on,loss=0.01,dump={tmp_path}/dump.pcap')
     assert f'{md5(data)}  /big' in log and f'TOOK {len(data)}' in log and [md5(one) for one in taken] == [md5(data)], log
     net_host.assert_no_malformed_packet(tmp_path / 'dump.pcap')
+
+
+def test_the_isa_board(tmp_path: Path) -> None:
+    """Debian's `ne`, told of the ports and the IRQ, finds the board and gets an address; a download by it has the right sum. `/init` has no driver to ask DHCP by at first."""
+    (tmp_path / 'data').write_bytes(content(1_000_000))
+    script = 'modprobe ne io=0x340 irq=10;ip link set eth0 up;udhcpc -q -n -i eth0 -s /etc/dhcp.sh;wget -qO- 10.0.2.2/data|md5sum;grep eth0 /proc/interrupts'
+    words = net_host.linux(f'end=poweroff modules=1 net=dhcp run={script.replace(" ", "${IFS}")}', '-nic', f'user,model=ne2k_isa,iobase=0x340,irq=10,http={tmp_path}')
+    log = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors='replace', timeout=net_host.PATIENCE).stdout
+    assert 'NE2000 found at 0x340, using IRQ 10' in log and 'NET-READY 10.0.2.15' in log and md5(content(1_000_000)) in log, log

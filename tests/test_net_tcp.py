@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from emu.hw.clock import Clock
 from emu.net.packets import ACK, FIN, PSH, RST, SYN, Segment
 from emu.net.tcp import BATCH, CLOSED, LIMIT, MSS, OPEN, PATIENCE, WAITING, Connection, near
+from tests.conftest import ALL
 
 MS = 1_000_000
 
@@ -269,7 +270,7 @@ def test_batches(p: Peer) -> None:
     assert BATCH <= len(p.end.data) < BATCH + MSS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=2000 if ALL else 60, deadline=None)
 @given(st.integers(0, 2 ** 32), st.sampled_from([0.0, 0.02, 0.2]), st.integers(0, 400_000), st.integers(0, 100_000), st.booleans())
 def test_two_ends_over_a_bad_wire(seed: int, loss: float, there: int, back: int, swaps: bool) -> None:
     """Whatever is lost, doubled or swapped: each end gets exactly what the other one has written, then its end; both close."""
@@ -313,7 +314,7 @@ def test_two_ends_over_a_bad_wire(seed: int, loss: float, there: int, back: int,
         assert ends[name].data == written[other] and ends[name].connection.ended and ends[name].connection.state in (WAITING, CLOSED)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=5000 if ALL else 200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 63), st.one_of(st.integers(4990, 5100), st.integers(0, 2 ** 32 - 1)), st.one_of(st.integers(990, 1100), st.integers(0, 2 ** 32 - 1)),
                           st.integers(0, 65535), st.binary(max_size=50)), max_size=30), st.booleans())
 def test_any_segments(segments: list[tuple], writes: bool) -> None:

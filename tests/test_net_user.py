@@ -18,6 +18,7 @@ from emu.net.options import Netdev, parse_netdev
 from emu.net.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, Segment
 from emu.net.user import CONNECTIONS, FLOWS, User, mac
 from emu.server.loop import Loop
+from tests.conftest import ALL
 
 MAC = bytes.fromhex('525400123456')
 ME, GATEWAY, DNS, OUTSIDE = bytes((10, 0, 2, 15)), bytes((10, 0, 2, 2)), bytes((10, 0, 2, 3)), bytes((192, 0, 2, 1))
@@ -458,7 +459,7 @@ def shaped() -> st.SearchStrategy[bytes]:
     return st.tuples(st.sampled_from(frames), st.lists(st.tuples(st.integers(12, 400), st.integers(0, 255)), max_size=6), st.integers(0, 40), st.booleans()).map(spoil)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=5000 if ALL else 300, deadline=None)
 @given(st.lists(st.one_of(shaped(), st.binary(min_size=14, max_size=120)), max_size=20))
 def test_any_frames_of_the_guests(frames: list[bytes]) -> None:
     """Nothing raises; what comes back are frames; tables stay within their bounds."""

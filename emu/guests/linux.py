@@ -11,7 +11,7 @@ FLAVOURS = ('686', '686-pae')
 INIT = Path(__file__).with_name('init')
 SOURCES = (INIT, Path(initramfs.__file__), Path(modules.__file__), Path(__file__))
 DIRECTORIES = ('bin', 'dev', 'etc', 'lib', 'lib/modules', 'mnt', 'proc', 'sys', 'tmp')
-DRIVERS = ('ata_piix sd_mod sr_mod floppy ext4 vfat nls_ascii nls_cp437 isofs psmouse mousedev evdev ne2k-pci af_packet '
+DRIVERS = ('ata_piix sd_mod sr_mod floppy ext4 vfat nls_ascii nls_cp437 isofs psmouse mousedev evdev ne2k-pci ne af_packet '
            'crc32c_generic crct10dif_generic').split()  # the last two are asked for by name of algorithm
 
 

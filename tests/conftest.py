@@ -1,9 +1,11 @@
 """What tests share: how much to run (EMU_TEST_ALL=1: everything), and the count of cases that docs/coverage.md shows (EMU_COVERAGE=FILE)."""
+import gc
 import json
 import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -13,6 +15,14 @@ sys.setrecursionlimit(10_000)  # pytest and Hypothesis walk, by recursion, throu
 os.environ.pop('DISPLAY', None)  # machines under test open no windows
 ALL = os.environ.get('EMU_TEST_ALL') == '1'
 CASES: Counter[tuple[str, str, str]] = Counter()  # (form, engine, oracle) -> cases run
+
+
+@pytest.fixture(autouse=True, scope='module')
+def machines_are_freed() -> Iterator[None]:
+    """A run freezes what is there (emu/machine.py), and a machine is full of cycles: a whole suite's would need gigabytes."""
+    yield
+    gc.unfreeze()
+    gc.collect()
 
 
 def record(form: str, engine: str, oracle: str, n: int = 1) -> None:

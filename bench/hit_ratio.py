@@ -28,7 +28,6 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
 TUNED = ('boot', 'tcc', 'shell')  # the constants of `generational` were chosen on these; the others judge
-SEGMENTS = 'segments'  # its misses are compulsory: what is dropped, drops because it changes
 NOT_COUNTED = ['-c', 'import sys; from emu import cli, cpu; cpu.Cpu.counting = False; sys.exit(cli.main(sys.argv[1:]))']
 Results = dict[str, dict[str, Any]]
 
@@ -54,9 +53,10 @@ def simulated(results: Results) -> Iterator[str]:
         f'| {name}{" (tuned)" if name in TUNED else ""} | {r["executions"]:,} | {r["runs"][0]["compulsory"]:,} | {r["footprint"] / 1024:,.0f} |\n' for name, r in results.items())
     yield ('Translations are the compulsory misses, the same under every policy. Capacity misses, at 1/' + ', 1/'.join(map(str, DIVISIONS)) + ' of the footprint:\n')
     names = list(results)
-    yield f'| policy | {" | ".join(f"{name} 1/{d}" for name in names for d in DIVISIONS)} |\n| --- |{" ---: |" * len(names) * len(DIVISIONS)}\n' + ''.join(
-        f'| {policy} | {" | ".join(f"{capacity(results, name, policy, d):,}" for name in names for d in DIVISIONS)} |\n' for policy in (*POLICIES, *LIMITS))
-    for title, group in (('judged', [name for name in names if name not in TUNED and name != SEGMENTS]), ('tuned', [name for name in names if name in TUNED])):
+    policies = (*POLICIES, *LIMITS)
+    yield f'| workload | size | {" | ".join(policies)} |\n| --- | --- |{" ---: |" * len(policies)}\n' + ''.join(
+        f'| {name} | 1/{d} | {" | ".join(f"{capacity(results, name, policy, d):,}" for policy in policies)} |\n' for name in names for d in DIVISIONS)
+    for title, group in (('judged', [name for name in names if name not in TUNED]), ('tuned', [name for name in names if name in TUNED])):
         if not group: continue
         yield (f'Capacity misses of `generational` divided by those of the others, mean over the {title} workloads ({", ".join(group)}):\n\n'
                f'| other | all sizes | {" | ".join(f"1/{d}" for d in DIVISIONS)} | worst |\n| --- | ---: |{" ---: |" * (len(DIVISIONS) + 1)}\n'
@@ -69,17 +69,20 @@ def simulated(results: Results) -> Iterator[str]:
 
 def plot(results: Results, runs: list[dict[str, Any]], path: Path) -> None:
     """Miss rates against the size, for each workload; the live runs' times."""
-    names = [name for name in results if name != SEGMENTS]
+    names = list(results)
     columns, rows = 4, len(names) // 4 + 1
     figure, axes = plt.subplots(rows, columns, figsize=(15, 3.4 * rows), squeeze=False)
     flat = list(axes.ravel())
     for axis, name in zip(flat, names):
         r = results[name]
         for policy in (*POLICIES, *LIMITS):
-            points = [(run['size'] / 1024, run['capacity'] / r['executions'] * 1e6) for run in r['runs'] if run['policy'] == policy]
+            points = [(run['size'] / 1024, run['capacity'] / r['executions'] * 1e6) for run in r['runs'] if run['policy'] == policy and run['capacity']]
             bold = {'linewidth': 2.5, 'color': 'black'} if policy == 'generational' else {'linestyle': '--' if policy in LIMITS else '-'}
-            axis.plot(*zip(*points), marker='.', label=policy, **bold)
-        axis.set(xscale='log', yscale='symlog', title=f'{name}{" (tuned)" if name in TUNED else ""}', xlabel='cache, KB', ylabel='capacity misses in a million')
+            if points: axis.plot(*zip(*points), marker='.', label=policy, **bold)
+        axis.set(xscale='log', yscale='log', title=f'{name}{" (tuned)" if name in TUNED else ""}', xlabel='cache, KB', ylabel='capacity misses in a million')
+        sizes = sorted({round(run['size'] / 1024) for run in r['runs']})
+        axis.set_xticks(sizes, [f'{size:,}' for size in sizes])
+        axis.minorticks_off()
     for axis in flat[len(names):]: axis.axis('off')
     axis = flat[len(names)]
     axis.axis('on')
@@ -87,7 +90,7 @@ def plot(results: Results, runs: list[dict[str, Any]], path: Path) -> None:
         mine = sorted((run['size'] / 1024, run['cpu']) for run in runs if run['policy'] == policy and run['engine'] == 'stencils' and run['counting'])
         if len(mine) > 1: axis.plot(*zip(*mine), marker='o', label=policy, **({'color': 'black', 'linewidth': 2.5} if policy == 'generational' else {}))
     axis.set(xscale='log', title='live: Linux boot, stencils', xlabel='cache, KB', ylabel='CPU seconds')
-    axis.legend(fontsize=7)
+    if axis.lines: axis.legend(fontsize=7)
     flat[0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=80)
@@ -141,7 +144,7 @@ def lived(runs: list[dict[str, Any]]) -> Iterator[str]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    arguments.add_argument('--workloads', default=','.join(['boot', SEGMENTS, *USERLAND]), help='names with commas (default: all)')
+    arguments.add_argument('--workloads', default=','.join(['boot', 'segments', *USERLAND]), help='names with commas (default: all)')
     arguments.add_argument('--traces', type=Path, default=cache.directory('traces'), help='where they are kept')
     arguments.add_argument('--jobs', type=int, default=os.cpu_count() or 1, help='simulations at a time')
     arguments.add_argument('--repeat', type=int, default=3, help='boots with and without counting; 0: no live runs, those of the last time are kept')

@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable, NoReturn, Sequence
@@ -240,6 +241,9 @@ def parser() -> Parser:
     view.add_argument('--view-only', action='store_true', help='look and listen only')
     view.add_argument('--headless', action='store_true', help='no window: a script instead (docs/protocol.md)')
     view.add_argument('--script', metavar='FILE', help='what a client without a window does')
+    bench = command(commands, 'bench', do_bench, 'measure: without a name, tells what there is', 'Reports go to bench/reports; `emu bench NAME -h` has its options.')
+    bench.add_argument('name', nargs='?')
+    bench.add_argument('options', nargs=argparse.REMAINDER)
     kept = command(commands, 'cache', do_cache, 'what is kept on disk: info (if nothing is said), clear; of the archive of translations: verify, prune')
     kept.add_argument('action', nargs='?', choices=('info', 'prune', 'clear', 'verify'), default='info',
                       help='info: what there is; clear: removes all of it; verify: drops damaged translations; prune: also those of other versions of emu')
@@ -323,6 +327,18 @@ def do_ctl(arguments: argparse.Namespace) -> int:
     """emu ctl."""
     from emu.server import client
     return client.run(arguments.path, arguments.command, arguments.arguments, arguments.json)
+
+
+def do_bench(arguments: argparse.Namespace) -> int:
+    """emu bench: a program of the source tree's folder bench."""
+    folder = Path(__file__).parent.parent / 'bench'
+    names = sorted(path.stem for path in folder.glob('[a-z]*.py'))
+    if not names: raise EmuError('the benches are only in the source tree')
+    if arguments.name is None:
+        print('\n'.join(names))
+        return 0
+    if arguments.name not in names: raise EmuError(f"no bench '{arguments.name}'; there are {' '.join(names)}")
+    return subprocess.run([sys.executable, str(folder / f'{arguments.name}.py'), *arguments.options]).returncode
 
 
 def do_cache(arguments: argparse.Namespace) -> int:

@@ -211,3 +211,10 @@ def test_stats_as_json_and_as_a_table(capsys, tmp_path):
     report(stats, '-')
     rows = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith('  '))
     assert rows == {'instructions': '1,234,567', 'interrupts.irq0': '3', 'wall': '1.500'}
+
+
+def test_bench_runs_what_is_in_the_source_tree(capsys):
+    assert main(['bench']) == 0
+    assert {'boot', 'hit_ratio', 'speed'} <= set(capsys.readouterr().out.split())
+    assert main(['bench', 'nothing']) == 1
+    assert "no bench 'nothing'" in one_line(capsys)

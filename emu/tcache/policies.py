@@ -2,7 +2,7 @@
 (emu/tcache/cache.py) or nobody's (the simulator, emu/tcache/simulator.py): both run what is here.
 
 Memory is cut into rings. New entries go in at one place (`at`), which moves through the ring again and again; what it meets there is the oldest, and gives way: it
-is dropped, goes to another ring, or stays, and is then slid back over the gap before it. So there are no holes, whatever stays.
+is dropped, goes to another ring, or stays; then it is slid back over the gap before it, unless that is small. So holes are few, whatever stays.
 Sizes are bytes, rounded up to GRAIN. `lru` is CLOCK: an entry used since the hand last passed it stays.
 """
 from collections import deque
@@ -10,7 +10,6 @@ from typing import Any, Callable, Mapping
 
 GRAIN = 16  # bytes: where code begins is a multiple
 LARGE = 1 << 15  # bytes: a ring is not smaller, if it can be helped, so that each entry fits
-SLACK = 32  # such a part of all is not missed: rings do not fill to the last byte
 FEW = 64  # dropped entries that are remembered at least
 OPTIMISED = 'optimised'  # the tier of expensive code
 
@@ -110,9 +109,9 @@ class Policy:
         size, old = rounded(entry.size), entry.place
         to = self.oldest(entry)
         ring.used -= size
-        if to is ring:  # slides to where the gap begins
-            entry.place = ring.at
-            ring.at += size
+        if to is ring:
+            if 2 * (old - ring.at) > size: entry.place = ring.at  # it slides; a smaller gap is left until the next round, as sliding all behind it costs more
+            ring.at = entry.place + size
             ring.used += size
             ring.entries.append(entry)
             if entry.place != old: self.moved(entry, old)
@@ -167,13 +166,14 @@ class Adaptive(Policy):
 class Generational(Policy):
     """New entries go to the nursery; those used there go on to the survivors, and those used there too are tenured. Of the tenured, those stay that are used: each
     time that the hand finds an entry used, it may pass GAIN times more, up to MOST. What is expensive is tenured at once, and stays longer.
-    While the tenured have room, everything goes there. Of what comes back soon after it was dropped, one in RETURNS is tenured at once: so a loop larger than nursery
+    Until the tenured have no room, everything goes there. Of what comes back soon after it was dropped, one in RETURNS is tenured at once: so a loop larger than nursery
     and survivors gets in, bit by bit, and one larger than everything does not wash the tenured out."""
 
     SHARES = {'nursery': 0.1, 'survivors': 0.2}  # of the size; the tenured have the rest
     GAIN, MOST, EXPENSIVE = 2, 4, 4  # EXPENSIVE: so many times longer
     RETURNS = 4
     returned = 0
+    full = False
 
     def cut(self, sizes: Mapping[str, int]) -> list[Ring]:
         rings, start = [], 0
@@ -185,8 +185,9 @@ class Generational(Policy):
         return [*rings, self.tenured]
 
     def first(self, entry: Entry) -> Ring:
+        self.full = self.full and 2 * self.tenured.used > self.tenured.size
         if entry.tier == OPTIMISED: entry.age = self.MOST * self.EXPENSIVE
-        elif self.tenured.used + self.size // SLACK >= self.tenured.size:
+        elif self.full:
             self.returned += self.gone.pop(entry.key, False)
             if self.returned < self.RETURNS: return self.nursery
             self.returned = 0
@@ -195,6 +196,7 @@ class Generational(Policy):
     def oldest(self, entry: Entry) -> Ring | None:
         used = self.uses(entry)
         if entry.ring is self.tenured:
+            self.full = True
             longer = self.EXPENSIVE if entry.tier == OPTIMISED else 1
             if used: entry.age = min(entry.age + self.GAIN * longer, self.MOST * longer)
             entry.age -= 1

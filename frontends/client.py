@@ -108,6 +108,7 @@ class Client:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except OSError as error:
+            self.out.clear()
             self.work(0)  # it may have said why
             raise Ended(f'{error.strerror or error}') from None
 

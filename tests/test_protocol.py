@@ -1,11 +1,13 @@
 """The display protocol's bytes (frontends/protocol.py) and what decides which of them are sent (emu/server/video.py)."""
+import socket
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.server.video import Rect, Unseen, encode
-from frontends.client import Client
+from frontends.client import Client, Ended
 from frontends.protocol import BY_NAME, CLIENT, LONGEST, MESSAGES, SERVER, Message, ProtocolError, Reader, pack
 from tests.protocol_document import DOCUMENT, written
 
@@ -97,3 +99,15 @@ def test_a_client_believes_no_machine(fields: tuple[object, ...]) -> None:
     client = Client.__new__(Client)
     client.pixels, client.changed = np.zeros((30, 40, 4), np.uint8), []
     with pytest.raises(ProtocolError): client.rect(*fields)
+
+
+def test_a_machine_that_is_gone() -> None:
+    """Whoever says something to it hears that it has ended, and why if it said so."""
+    for last, why in ((b'', ''), (pack('BYE', 'the machine has ended'), 'the machine has ended')):
+        ours, theirs = socket.socketpair()
+        theirs.sendall(pack('WELCOME', 1, 0, 'x') + pack('READY', 0, 0) + last)
+        theirs.close()
+        with pytest.raises(Ended, match=why):
+            client = Client((ours, ''))
+            for _ in range(3): client.say('REFRESH')
+        ours.close()

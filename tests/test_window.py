@@ -56,7 +56,10 @@ class Seat:
 
     def there(self) -> bool:
         """The window is there, and has the keyboard."""
-        return self.do('getwindowfocus', 'getwindowname').startswith('under test')
+        return self.title().startswith('under test')
+
+    def title(self) -> str:
+        return self.do('getwindowfocus', 'getwindowname')
 
     def wait(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE
@@ -109,18 +112,25 @@ def test_keyboard_and_mouse(seat: Seat) -> None:
     seat.keys('a')
     seat.wait(lambda: 'k1E\nk9E\n' in seat.said())
     seat.do('click', '1')
-    time.sleep(0.5)
+    seat.wait(lambda: 'releases' in seat.title())
     seat.do('mousemove_relative', '--', '9', '-4')
-    seat.wait(lambda: 'm08\nm09\nm04\n' in seat.said())  # 9 to the right, 4 up
+    seat.wait(lambda: moved(seat) == (9, 4))  # 9 to the right, 4 up
     seat.do('click', '3')
     seat.wait(lambda: 'm0A\nm00\nm00\nm08\nm00\nm00\n' in seat.said())
     seat.keys('ctrl+alt+g')
-    time.sleep(0.5)
+    seat.wait(lambda: 'releases' not in seat.title())
     before = seat.said().count('m')
     seat.do('mousemove_relative', '--', '30', '30')
     seat.keys('b')
     seat.wait(lambda: 'k30\nkB0\n' in seat.said())
     assert seat.said().count('m') == before and 'k22' not in seat.said()  # no G, and the mouse is the desktop's
+
+
+def moved(seat: Seat) -> tuple[int, int]:
+    """Counts to the right and up in all packets of the mouse (IBM PS/2 Technical Reference, "Mouse": flags with the signs, then x, then y)."""
+    data = [int(line[1:], 16) for line in seat.said().split() if line[0] == 'm']
+    packets = list(zip(data[0::3], data[1::3], data[2::3]))
+    return sum(x - (flags << 4 & 256) for flags, x, _ in packets), sum(y - (flags << 3 & 256) for flags, _, y in packets)
 
 
 def test_screenshot_and_paste(seat: Seat) -> None:

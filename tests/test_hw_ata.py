@@ -450,7 +450,8 @@ ACCESSES = st.one_of(
 def test_random_accesses_never_raise(tmp_path_factory: pytest.TempPathFactory, accesses: list[tuple[str, int, int, int]]) -> None:
     """Whatever a guest does: no exception, a bounded time, nothing outside the image and the guest's memory."""
     path = tmp_path_factory.mktemp('ide')
-    h = Host(Disk(image(path / 'disk', 64)), Cdrom(image(path / 'cd', 64, readonly=True)))
+    images = image(path / 'disk', 64), image(path / 'cd', 64, readonly=True)
+    h = Host(Disk(images[0]), Cdrom(images[1]))
     memory = (ctypes.c_char * (3 * 16384)).from_buffer(guarded := bytearray(b'g' * 3 * 16384))
     for what, place, w, v in accesses:
         if what == 'out': h.bus.port_out(place, w, v & ((1 << w) - 1))
@@ -466,3 +467,4 @@ def test_random_accesses_never_raise(tmp_path_factory: pytest.TempPathFactory, a
     h.bus.port_out(0x3f6, 8, 0)
     h.run()
     assert words(h)[0] == 0x40 and (path / 'disk').stat().st_size == 64 * 512
+    for each in images: each.close()

@@ -251,6 +251,7 @@ def test_random_packets(tmp_path_factory: pytest.TempPathFactory, packets: list[
         if button == 'eject': drive(h).eject(force=True)
         if button == 'insert': drive(h).insert(disc(path, 3))
         assert h.packet(packet, limit, dma)[0] in (FINE, CHECK)
+    drive(h).eject(force=True)
 
 
 def test_no_bus_master(h: Host) -> None:

@@ -6,10 +6,12 @@ TLB at each step otherwise.
 import ctypes
 import mmap
 import os
+import weakref
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 HUGE, MADV_COLLAPSE, MAP_FIXED = 2 << 20, 25, 0x10
 LIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 LIBC.mmap.restype = ctypes.c_void_p
 LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 
@@ -29,6 +31,7 @@ class CodeMemory:
         if base != aligned:
             raise OSError(ctypes.get_errno(), 'no executable memory')
         self.base: int = base
+        weakref.finalize(self, LIBC.munmap, room, size + HUGE)
         self.begun = bytearray(size // HUGE + 1)  # which 2 MB are in use
         self.begun[-1] = 1  # less than 2 MB
 

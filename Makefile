@@ -4,7 +4,7 @@ VENV := .venv
 EMU := $(VENV)/bin/emu
 STAMP := $(VENV)/installed
 # What the tests need of Debian: a compiler for the oracle that runs cases on the host's CPU; apt and dpkg-deb fetch guests; tshark takes the guest's packets apart.
-PACKAGES := gcc gcc-multilib apt dpkg tshark xvfb xdotool openssl
+PACKAGES := gcc gcc-multilib apt dpkg tshark xvfb xdotool libxi6 openssl
 
 run: $(STAMP)
 	@if guest=$$($(EMU) guest get linux); then \

@@ -69,7 +69,9 @@ def differences(given: np.void, ours: np.void, theirs: np.void) -> list[str]:
     waiting = theirs['fpu'].tobytes()[4] | theirs['mem'][STATUS]  # as the case left it, or stored it
     if text[:2] == 'BT' and ours['trap'] == PAGE_FAULT and ours['cr2'] > SHARED: return out  # a bit string that reaches the host's stack
     if text == 'UD' and (ours['trap'], theirs['trap']) == (6, PAGE_FAULT): return out  # how much of an invalid opcode is fetched
-    if text == 'FLD_M' and ours['trap'] == theirs['trap'] == 16 and theirs['fpu'][4] & 2: return out  # a denormal, unmasked: Intel loads it, AMD does not
+    if text == 'FLD_M' and waiting & ES and waiting & 2 and not given['fpu'][0] & 2: return out  # a denormal, unmasked: Intel loads it, AMD and SDM 1, 8.5.2 (TOP unchanged) do not
+    if text == 'MASKMOV' and theirs['trap'] == PAGE_FAULT and ours['trap'] not in FAULTS: return out
+    #   for bytes that are not written, as the processor likes (SDM 2, MASKMOVQ, of a mask of zeros: "implementation dependent")
     if text in STORES and ours['trap'] in FAULTS and waiting & ES: return out  # nothing is stored: some look at the address nevertheless
     if ours['trap'] != theirs['trap']: out.append(f'exception {ours["trap"]}, not {theirs["trap"]}')
     if result: return out
@@ -82,7 +84,8 @@ def differences(given: np.void, ours: np.void, theirs: np.void) -> list[str]:
     if int(ours['eflags'] ^ theirs['eflags']) & ~flags: out.append(f'eflags {ours["eflags"]:x}, not {theirs["eflags"]:x}')
     if ours['trap'] == theirs['trap']:
         error = int(theirs['error']) & ~FETCHED if theirs['trap'] == PAGE_FAULT else theirs['error']
-        if ours['error'] != error and text != 'MASKMOV': out.append(f'error code {ours["error"]:x}, not {error:x}')
+        other = ours['trap'] == PAGE_FAULT and text in TWO_PLACES and ours['cr2'] != theirs['cr2']  # of another page
+        if ours['error'] != error and text != 'MASKMOV' and not other: out.append(f'error code {ours["error"]:x}, not {error:x}')
         if ours['trap'] == PAGE_FAULT and text not in TWO_PLACES and ours['cr2'] != theirs['cr2']: out.append(f'cr2 {ours["cr2"]:x}, not {theirs["cr2"]:x}')
     unlike = ours['mem'] != theirs['mem']
     if text[0] == 'F':
@@ -130,6 +133,16 @@ def compare(text: str, seed: int, engines: tuple[str, ...] = ENGINES) -> list[st
         for case, a, b in zip(batch[::step], ours, theirs[::step], strict=True):
             if found := differences(case, a, b): wrong.append(f'{engine}: {describe(case)}: ' + '; '.join(found))
     return wrong
+
+
+FOUND = [('CVTPD2PS', 253720012), ('CVTSD2SS', 758), ('DIV_F', 61944112), ('MUL_F', 492), ('FLD_M', 10263428), ('FXSAVE', 270007), ('MASKMOV', 555057)]
+
+
+@pytest.mark.parametrize('text, seed', FOUND)
+def test_like_the_host_where_it_was_not(text: str, seed: int) -> None:
+    """Seeds that a long run found: PE with an unmasked overflow or underflow; what may fault or not."""
+    wrong = compare(text, seed)
+    assert not wrong, '\n'.join(wrong)
 
 
 @pytest.mark.parametrize('text', [text for text, forms in TEXTS.items() if forms])

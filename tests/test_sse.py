@@ -189,6 +189,32 @@ def test_an_unmasked_exception(bit: int, engine: str) -> None:
         assert (g.m.xmm_low[0] == a | 0x5555 << 32) == (control != MASKED or bit in (1, 5)) and g.m.xmm_low[0] >> 32 == 0x5555
 
 
+OVERFLOW, UNDERFLOW = 8, 16
+D_BIG, D_TINY, D_3 = 0x7fe0000000000000, 0x0010000000000000, 0x3fd5555555555555  # 2^1023, 2^-1022, 1/3
+BEYOND = [  # instruction, flag that is unmasked, operands (low, high), flags raised besides it
+    ('mulss', OVERFLOW, (0x7f000000, 0), (0x7f000000, 0), 0), ('mulss', OVERFLOW, (BIG, 0), (BIG, 0), 32), ('addss', OVERFLOW, (0x7f000000, 0), (0x7f000000, 0), 0),
+    ('addss', OVERFLOW, (0x7f7fffff, 0), (0x7f7ffffe, 0), 32), ('subsd', OVERFLOW, (D_BIG, 0), (D_BIG | 1 << 63, 0), 0),
+    ('divsd', OVERFLOW, (D_BIG, 0), (0x3fe0000000000000, 0), 0), ('divsd', OVERFLOW, (D_BIG, 0), (D_3, 0), 32), ('divss', OVERFLOW, (0x7f000000, 0), (1, 0), 2),
+    ('mulss', UNDERFLOW, (TINY, 0), (TINY, 0), 0), ('mulss', UNDERFLOW, (0x00800001, 0), (0x00800001, 0), 32), ('mulsd', UNDERFLOW, (5, 0), (3, 0), 2),
+    ('divss', UNDERFLOW, (TINY, 0), (BIG, 0), 32), ('cvtsd2ss', UNDERFLOW, (0, 0), (1, 0), 2), ('cvtsd2ss', UNDERFLOW, (0, 0), (0x3000000010000000, 0), 32),
+    ('cvtsd2ss', OVERFLOW, (0, 0), (D_BIG, 0), 0), ('cvtpd2ps', OVERFLOW, (0, 0), (D_BIG, 0x3ff0000000000000), 0), ('cvtpd2ps', OVERFLOW, (0, 0), (D_BIG, D_3), 32),
+    ('mulps', OVERFLOW, (ONE << 32 | 0x7f000000, ONE), (ONE << 32 | 0x7f000000, ONE), 0), ('mulps', OVERFLOW, (0x7f000000, 0x33000001), (0x7f000000, 0x33000001), 32),
+    ('mulps', UNDERFLOW, (0x7f000000 << 32, TINY << 32), (0x7f000000 << 32, TINY << 32), 8 | 32), ('mulpd', UNDERFLOW, (D_TINY, 0), (D_TINY, 0), 0)]
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+@pytest.mark.parametrize('operation, flag, a, b, others', BEYOND)
+def test_precision_of_what_leaves_the_range(operation: str, flag: int, a: tuple[int, int], b: tuple[int, int], others: int, engine: str) -> None:
+    """With overflow or underflow unmasked, PE says whether the result is inexact with an unbounded exponent; masked, PE is set (SDM 1, 11.5.2.4 and .5)."""
+    g = guest(engine)
+    for masks, rounding in itertools.product((MASKED & ~(flag << 7), MASKED), range(4)):
+        def change(m: State) -> None:
+            m.cr4 = OSFXSR | OSXMMEXCPT
+            (m.xmm_low[0], m.xmm_high[0]), (m.xmm_low[1], m.xmm_high[1]), m.mxcsr = a, b, masks | rounding << 13  # noqa: B023
+        assert ended(g, f'mov eax, 1; {operation} xmm0, xmm1', change) == (3 if masks == MASKED else XM)
+        assert g.m.mxcsr & 0x3f == flag | others | (32 if masks == MASKED else 0)
+
+
 @pytest.mark.parametrize('engine', ENGINES)
 def test_packed_numbers_are_all_looked_at_before_one_faults(engine: str) -> None:
     """SDM 1, 11.5.3: an unmasked exception found before computing (ZE) keeps the others from being computed: no PE; flags of all numbers are collected."""

@@ -5,7 +5,7 @@ exceptions masked, and collects flags. Where MXCSR unmasks some, flags are colle
 """
 # isort: off
 from emu.isa.flags import set_arithmetic_flags
-from emu.isa.language import GP, UD, XM, Fault, mask, outlined
+from emu.isa.language import GP, UD, XM, Fault, highest, mask, outlined
 from emu.isa.mmx import begin, enter, feature, half_src, high_src, low_src, put_mm, put_xmm, require, source
 from emu.isa.operands import MM, address, put_reg, src
 from emu.isa.segments import OSFXSR
@@ -20,13 +20,13 @@ from emu.isa.x87_control import get_word, put_word, set_control_word, set_status
 from emu.mem.access import READ, WRITE, linear, load, readable, store, writable
 # isort: on
 
-FLAGS, MASKS, UE, FTZ = 0x3f, 0x1f80, 0x10, 0x8000
+FLAGS, MASKS, OE, UE, PE, FTZ = 0x3f, 0x1f80, 8, 0x10, 0x20, 0x8000
 UE_MASK = 0x800
 BEFORE = 7  # IE DE ZE: found before anything is computed
 OSXMMEXCPT = 0x400  # of CR4
 RESERVED, DAZ = 0xffff0000, 0x40
 USED = 0x10000  # marks what `hush` gives
-ADD, SUB, MUL, DIV, MIN, MAX, SQRT, RSQRT, RCP = range(9)
+ADD, SUB, MUL, DIV, MIN, MAX, SQRT, RSQRT, RCP, NARROW = range(10)
 FXSR, SSE2_BIT = 24, 26
 
 
@@ -84,6 +84,7 @@ def compute(m, op, w, a, b):
         if op == DIV: return sse_div_f64(m, a, b)
         if op == MIN: return sse_min_f64(m, a, b)
         if op == MAX: return sse_max_f64(m, a, b)
+        if op == NARROW: return sse_f32_of_f64(m, b)
         return sse_sqrt_f64(m, b)
     if op == ADD: return sse_add_f32(m, a, b)
     if op == SUB: return sse_sub_f32(m, a, b)
@@ -110,6 +111,50 @@ def half(m, op, w, a, b):
     return sse_sqrt_2f32(m, b)
 
 
+@outlined
+def beyond(m, old):
+    """Whether an unmasked overflow or underflow was found; then flags are collected anew, by `unbounded`."""
+    found = sse_control(m) & (OE | UE) & ~(old >> 7)
+    if found: sse_set_control(m, sse_control(m) & ~FLAGS)
+    return found
+
+
+def within(op, w, v):
+    """An operand of an operation that left the range, moved so that it stays there and rounds alike; never 0 or infinite, but for a sum's lesser operand."""
+    digits = 52 if w == 64 else 23
+    low = 1023 if w == 64 else 127
+    fraction = v & mask(digits)
+    e = (v >> digits) & (2 * low + 1)
+    if op <= SUB: e = e - 2 if e > 2 else 1  # it overflowed: what is that small is lost against the other
+    else:
+        if e == 0: fraction = (fraction << (digits - highest(fraction | 1))) & mask(digits)
+        e = low
+    return (v & (1 << (w - 1))) | (e << digits) | fraction
+
+
+@outlined
+def unbounded(m, op, w, old, a, b):
+    """The flags of a op b: with an unmasked overflow or underflow PE says whether the result is inexact with an unbounded exponent (SDM 1, 11.5.2.4 and .5)."""
+    others = sse_control(m)
+    clear = others & ~FLAGS
+    sse_set_control(m, clear)
+    compute(m, op, w, a, b)
+    raised = sse_control(m) & FLAGS
+    if raised & (OE | UE) & ~(old >> 7):
+        sse_set_control(m, clear)
+        compute(m, op, w, within(op, w, a), within(op, w, b))
+        raised = (raised & ~PE) | (sse_control(m) & PE)
+    sse_set_control(m, others | raised)
+
+
+def unbounded_half(m, op, w, old, a, b):
+    """Those of a half's numbers."""
+    if w == 64: unbounded(m, op, 64, old, a, b)
+    else:
+        unbounded(m, op, 32, old, a & mask(32), b & mask(32))
+        unbounded(m, op, 32, old, (a >> 32) & mask(32), (b >> 32) & mask(32))
+
+
 def put_low(m, n, w, v):
     """The low number of an XMM register; the others stay."""
     if w == 64: m.xmm_low[n] = v
@@ -120,18 +165,25 @@ def arithmetic(m, i, op):
     begin(m, i)
     if i.w == 128:
         p = source(m, i)
-        low = low_src(m, i, p)
-        high = high_src(m, i, p)
+        b_low = low_src(m, i, p)
+        b_high = high_src(m, i, p)
         old = careful(m)
-        low = half(m, op, i.lane, m.xmm_low[i.dst], low)
-        high = half(m, op, i.lane, m.xmm_high[i.dst], high)
-        if old: settle(m, old, op < MIN and (any_denormal(i.lane, low) or any_denormal(i.lane, high)))
+        low = half(m, op, i.lane, m.xmm_low[i.dst], b_low)
+        high = half(m, op, i.lane, m.xmm_high[i.dst], b_high)
+        if old:
+            if op < MIN and beyond(m, old):
+                unbounded_half(m, op, i.lane, old, m.xmm_low[i.dst], b_low)
+                unbounded_half(m, op, i.lane, old, m.xmm_high[i.dst], b_high)
+            settle(m, old, op < MIN and (any_denormal(i.lane, low) or any_denormal(i.lane, high)))
         put_xmm(m, i.dst, low, high)
     else:
         b = half_src(m, i, i.w)
         old = careful(m)
-        v = compute(m, op, i.w, m.xmm_low[i.dst] if i.w == 64 else m.xmm_low[i.dst] & mask(32), b)
-        if old: settle(m, old, op < MIN and denormal(i.w, v))
+        a = m.xmm_low[i.dst] if i.w == 64 else m.xmm_low[i.dst] & mask(32)
+        v = compute(m, op, i.w, a, b)
+        if old:
+            if op < MIN and beyond(m, old): unbounded(m, op, i.w, old, a, b)
+            settle(m, old, op < MIN and denormal(i.w, v))
         put_low(m, i.dst, i.w, v)
 
 
@@ -267,7 +319,9 @@ def CVTSD2SS(m, i):
     a = half_src(m, i, 64)
     old = careful(m)
     v = sse_f32_of_f64(m, a)
-    if old: settle(m, old, denormal(32, v))
+    if old:
+        if beyond(m, old): unbounded(m, NARROW, 64, old, a, a)
+        settle(m, old, denormal(32, v))
     put_low(m, i.dst, 32, v)
 
 
@@ -284,12 +338,16 @@ def CVTPS2PD(m, i):
 def CVTPD2PS(m, i):
     begin(m, i)
     p = source(m, i)
-    low = low_src(m, i, p)
-    high = high_src(m, i, p)
+    a = low_src(m, i, p)
+    b = high_src(m, i, p)
     old = careful(m)
-    low = sse_f32_of_f64(m, low)
-    high = sse_f32_of_f64(m, high)
-    if old: settle(m, old, denormal(32, low) or denormal(32, high))
+    low = sse_f32_of_f64(m, a)
+    high = sse_f32_of_f64(m, b)
+    if old:
+        if beyond(m, old):
+            unbounded(m, NARROW, 64, old, a, a)
+            unbounded(m, NARROW, 64, old, b, b)
+        settle(m, old, denormal(32, low) or denormal(32, high))
     put_xmm(m, i.dst, low | (high << 32), 0)
 
 

@@ -21,6 +21,7 @@ from emu.net import options as net
 from emu.options import DISPLAYS, ENGINES, LOGS, PLACES, POLICIES, TCACHE_MAX, TCACHE_MIN, VGAS, Drive, Options
 from emu.server import listening
 from emu.tcache import archive
+from emu.words import comma_words
 
 UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megabytes
 
@@ -90,14 +91,6 @@ def serial(text: str) -> str:
     raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, none, unix:P, display")
 
 
-def address(text: str) -> listening.Address:
-    """What -display-listen takes."""
-    try:
-        return listening.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def parallel(text: str) -> str:
     """What -parallel takes."""
     if text in ('null', 'none') or text.startswith('file:') and text != 'file:': return text
@@ -107,8 +100,8 @@ def parallel(text: str) -> str:
 def drive(text: str) -> Drive:
     """What -drive takes: key=value with commas; ',,' is a comma in a value."""
     given = {}
-    for part in re.findall(r'(?:[^,]|,,)+', text):
-        key, _, value = part.replace(',,', ',').partition('=')
+    for word in comma_words(text):
+        key, _, value = word.partition('=')
         given[key] = value or ('' if key == 'file' else 'on')
     interface, media, form = given.pop('if', 'ide'), given.pop('media', 'disk'), given.pop('format', 'raw')
     if interface not in PLACES: raise argparse.ArgumentTypeError(f"if={interface}: there are {', '.join(PLACES)}")
@@ -123,8 +116,8 @@ def drive(text: str) -> Drive:
     return Drive(file, interface, index, media, **flags)
 
 
-def network(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """What -nic, -netdev and -device take (emu/net/options.py)."""
+def told_by(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser from elsewhere, whose ValueErrors are for people."""
     def checked(text: str) -> Any:
         try:
             return parse(text)
@@ -178,12 +171,12 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     *((f'fd{"ab"[n]}', 'FILE', plugged('floppy', n), f'floppy drive {"AB"[n]}: a raw image of 160K to 2.88M') for n in range(2)),
     ('drive', 'KEYS', dict(dest='drives', action='append', type=drive),
      f'file=F,if={"|".join(PLACES)},index=N or bus=,unit=,media=disk|cdrom,format=raw,readonly=on,snapshot=on; a comma in F is written twice'),
-    ('nic', 'KEYS', dict(action='append', type=network(net.parse_nic)),
+    ('nic', 'KEYS', dict(action='append', type=told_by(net.parse_nic)),
      f'a network card and its network: user|socket,model={"|".join(net.MODELS)},mac=A and the keys of -netdev and -device; none: no card (the default)'),
-    ('netdev', 'KEYS', dict(action='append', type=network(net.parse_netdev)),
+    ('netdev', 'KEYS', dict(action='append', type=told_by(net.parse_netdev)),
      'user,id=N,hostfwd=[tcp|udp]:[ADDRESS]:PORT-[ADDRESS]:PORT,guestfwd=tcp:ADDRESS:PORT-tcp:HOST:PORT,restrict=on,allow-loopback=on,tftp=DIR,http=DIR,bootfile=F,hostname=H; '
      'socket,id=N,listen=[HOST]:PORT or connect=; each with dump=FILE (pcap), loss=0.01'),
-    ('device', 'KEYS', dict(action='append', type=network(net.parse_device)), f'{"|".join(net.MODELS)},netdev=N,mac=A; for ne2k_isa also iobase=PORT,irq=N'),
+    ('device', 'KEYS', dict(action='append', type=told_by(net.parse_device)), f'{"|".join(net.MODELS)},netdev=N,mac=A; for ne2k_isa also iobase=PORT,irq=N'),
     ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
     ('serial', 'LINE', dict(action='append', type=serial),
@@ -193,7 +186,7 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('nographic', '', dict(dest='display', action='store_const', const='none'), 'no window; COM1 is on this terminal anyway'),
     ('vga', 'CARD', dict(choices=VGAS), 'the display adapter: std (the default: a VGA with VBE, as in QEMU) or none'),
     ('display', 'KIND', dict(choices=DISPLAYS), 'sdl: a window, which is a program of its own (the default where there is a desktop); none'),
-    ('display-listen', 'ADDRESS', dict(dest='display_listen', action='append', type=address),
+    ('display-listen', 'ADDRESS', dict(dest='display_listen', action='append', type=told_by(listening.parse)),
      "where `emu view` may connect: a Unix socket's path, or tcp:HOST:PORT (this host only) or tls:HOST:PORT with ,token=FILE[,cert=FILE,key=FILE]; ,view-only=on"),
     ('name', 'NAME', {}, 'what the machine is called'),
     ('no-reboot', '', dict(dest='reboot', action='store_false'), 'a reset of the guest ends the run'),

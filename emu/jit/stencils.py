@@ -334,37 +334,34 @@ def all_stencils() -> Iterator[Stencil]:
 
 
 PLAIN = TRANSLATION.replace('%t0', 'poison').replace('%t1', 'poison')
-FRAME = f'''
-define preserve_nonecc void @BEGIN({TRANSLATION}) nounwind {{
+PASSED = PLAIN.replace('%budget', '%left')
+
+
+def begin(name: str, bad: str, more: str = '') -> str:
+    """Takes the whole block off the budget, or misses; `more` is what else `bad` depends on."""
+    return f'''define preserve_nonecc void @{name}({TRANSLATION}) nounwind {{
   %n = ptrtoint ptr @count to i64
   %left = sub i64 %budget, %n
   %over = icmp slt i64 %left, 0
-  br i1 %over, label %miss, label %go, !prof !1
+{more}  br i1 {bad}, label %miss, label %go, !prof !1
 go:
-  musttail call preserve_nonecc void @NEXT({PLAIN.replace('%budget', '%left')})
+  musttail call preserve_nonecc void @NEXT({PASSED})
   ret void
 miss:
-  musttail call preserve_nonecc void @MISS({PLAIN.replace('%budget', '%left')})
+  musttail call preserve_nonecc void @MISS({PASSED})
   ret void
 }}
-define preserve_nonecc void @"BEGIN~"({TRANSLATION}) nounwind {{
-  %n = ptrtoint ptr @count to i64
-  %left = sub i64 %budget, %n
-  %over = icmp slt i64 %left, 0
-  %last = trunc i64 ptrtoint (ptr @eip to i64) to i32
+'''
+
+
+BEYOND = f'''  %last = trunc i64 ptrtoint (ptr @eip to i64) to i32
   %at = getelementptr i8, ptr %m, i64 {FIELDS['limit'].offset + CS * FIELDS['limit'].stride}
   %limit = load i32, ptr %at
   %beyond = icmp ugt i32 %last, %limit
   %bad = or i1 %over, %beyond
-  br i1 %bad, label %miss, label %go, !prof !1
-go:
-  musttail call preserve_nonecc void @NEXT({PLAIN.replace('%budget', '%left')})
-  ret void
-miss:
-  musttail call preserve_nonecc void @MISS({PLAIN.replace('%budget', '%left')})
-  ret void
-}}
-define preserve_nonecc void @COUNT({TRANSLATION}) nounwind {{
+'''
+FRAME = f'''
+{begin('BEGIN', '%over')}{begin('"BEGIN~"', '%bad', BEYOND)}define preserve_nonecc void @COUNT({TRANSLATION}) nounwind {{
   %at = getelementptr i8, ptr %m, i64 ptrtoint (ptr @counter to i64)
   %old = load i32, ptr %at
   %new = sub i32 %old, 1

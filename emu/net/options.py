@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Iterable
 
+from emu.words import comma_words
+
 MODELS = ('ne2k_pci', 'ne2k_isa')
 ISA_PLACES = ((0x300, 5), (0x320, 10), (0x340, 11), (0x360, 3))  # where the boards go that say nothing of it: ports and IRQ
 MAC = 0x525400123456  # of the first card; the next ones count on
@@ -103,7 +105,7 @@ class Words:
     pairs: list[tuple[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        parts = [part.replace(',,', ',') for part in re.findall(r'(?:[^,]|,,)+', self.text)]
+        parts = comma_words(self.text)
         if not parts or '=' in parts[0]: raise ValueError(f"'{self.text}' does not begin with a kind")
         self.first = parts[0]
         self.pairs = [(key, value if equals else 'on') for key, equals, value in (part.partition('=') for part in parts[1:])]

@@ -39,6 +39,7 @@ class Display:
         self.alarm: Alarm | None = None
         self.alert = 0.0  # until when the screen counts as busy
         self.sampler: Sampler | None = None
+        self.ear: Alarm | None = None  # when samples are due
 
     def listen(self, address: Address) -> None:
         """One more place where clients may connect."""
@@ -117,14 +118,14 @@ class Display:
             self.hear()
         elif not wanted and self.sampler:
             speaker.ignore(self.sampler.on_change)
-            self.sampler = None
+            if self.ear: self.ear.cancel()
+            self.sampler = self.ear = None
 
     def hear(self) -> None:
         """Makes what was heard up to now."""
-        if not self.sampler: return
-        assert self.loop
+        assert self.loop and self.sampler
         self.sampler.record(self.session.machine.pc.speaker.tick())
-        self.loop.after(LISTENING, self.hear)
+        self.ear = self.loop.after(LISTENING, self.hear)
 
     def samples(self, samples: Any, at: int) -> None:
         """To those who listen; a client that is behind misses some."""

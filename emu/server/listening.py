@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from emu.errors import EmuError, file_error
 from emu.server import sockets
+from emu.words import comma_words
 
 OPTION = '-display-listen'
 BACKLOG = 128
@@ -33,7 +34,7 @@ class Address:
 
 def parse(text: str) -> Address:
     """ADDRESS[,token=FILE][,cert=FILE,key=FILE][,view-only=on]; ValueError for what is none. ',,' is a comma in a value."""
-    head, *rest = (part.replace(',,', ',') for part in re.findall(r'(?:[^,]|,,)+', text))
+    head, *rest = comma_words(text)
     given = dict(part.partition('=')[::2] for part in rest)
     view_only = given.pop('view-only', 'off')
     kind, colon, place = head.partition(':')

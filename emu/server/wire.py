@@ -5,7 +5,6 @@
 import select
 import socket
 import ssl
-import time
 from collections import deque
 from typing import Callable
 
@@ -48,11 +47,15 @@ class Wire:
             return self.close(f'{error.strerror or error}'.lower())
         if not data: return self.close('it has gone')
         self.received(data)
-        if self.open and isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() and self.reading: self.loop.after(0, self.readable_still)
+        if self.open and self.reading and self.decrypted(): self.loop.after(0, self.readable_still)
         return None
 
+    def decrypted(self) -> bool:
+        """TLS has more than was asked for: the descriptor need not be readable."""
+        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
+
     def readable_still(self) -> None:
-        """TLS had decrypted more than was asked for."""
+        """The rest of it."""
         if self.open and self.reading: self.readable()
 
     def send(self, data: bytes) -> None:
@@ -80,13 +83,12 @@ class Wire:
 
     def wait(self, seconds: float) -> None:
         """Serves this connection alone for at most so long: the machine waits for an answer."""
-        file = self.socket.fileno()
         if not self.open: return
-        end = time.monotonic() + seconds
-        pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
-        readable, writable, _ = ([file], [], []) if pending else select.select([file], [file] if self.out else [], [], max(end - time.monotonic(), 0))
+        if self.decrypted(): return self.readable()
+        readable, writable, _ = select.select([self.socket], [self.socket] if self.out else [], [], seconds)
         if writable: self.flush()
         if readable and self.open: self.readable()
+        return None
 
     def close(self, reason: str) -> None:
         """It is over."""

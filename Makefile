@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 EMU := $(VENV)/bin/emu
 STAMP := $(VENV)/installed
-# What the tests need of Debian: a compiler for the oracle that runs cases on the host's CPU; apt and dpkg-deb fetch guests; tshark takes the guest's packets apart.
-PACKAGES := gcc gcc-multilib apt dpkg tshark xvfb xdotool libxi6 openssl
+# What the tests need of Debian: a compiler for the oracle that runs cases on the host's CPU; apt and dpkg-deb fetch guests; tshark takes the guest's packets
+# apart, e2fsck its file system; a desktop for the window, certificates for TLS.
+PACKAGES := gcc gcc-multilib apt dpkg tshark e2fsprogs xvfb xdotool libxi6 openssl
 
 run: $(STAMP)
 	@if guest=$$($(EMU) guest get linux); then \

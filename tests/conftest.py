@@ -2,6 +2,8 @@
 import gc
 import json
 import os
+import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -37,6 +39,20 @@ def guest(name: str) -> dict[str, Path]:
     except guests.EmuError as error:
         if os.environ.get('CI'): raise
         pytest.skip(f'no guest: {error}')
+
+
+def program(name: str) -> str:
+    """The path of a program of the host that a test cannot do without (Makefile, PACKAGES); where it is not installed the test is skipped, but in CI it fails."""
+    found = shutil.which(name, path=os.environ.get('PATH', '') + ':/usr/sbin:/sbin')
+    if not found and os.environ.get('CI'): raise RuntimeError(f'{name} is not installed (make packages)')
+    return found or pytest.skip(f'{name} is not installed')
+
+
+def resident(pid: int) -> int:
+    """Kilobytes of memory that a process has (proc(5), VmRSS)."""
+    found = re.search(r'VmRSS:\s+(\d+)', Path(f'/proc/{pid}/status').read_text())
+    assert found
+    return int(found[1])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

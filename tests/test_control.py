@@ -20,6 +20,7 @@ from PIL import Image
 from emu.server.client import Client
 from emu.server.commands import COMMANDS, EVENTS, SCHEMA, TYPES, Argument
 from emu.server.control import CONNECTIONS, LINE
+from tests.conftest import resident
 from tests.control_guest import COUNT, kernel
 
 PATIENCE = 60  # seconds
@@ -66,12 +67,6 @@ class Run:
         client.execute('memsave', {'val': COUNT, 'size': 4, 'filename': str(file)})
         client.close()
         return int.from_bytes(file.read_bytes(), 'little')
-
-    def memory(self) -> int:
-        """Kilobytes resident."""
-        found = re.search(r'VmRSS:\s+(\d+)', Path(f'/proc/{self.process.pid}/status').read_text())
-        assert found
-        return int(found[1])
 
     def end(self) -> None:
         self.process.kill()
@@ -316,7 +311,7 @@ def test_too_many_connections(run: Run, client: Client) -> None:
 def test_floods_and_stalls_do_not_disturb_the_guest(run: Run, client: Client) -> None:
     """One client sends commands without end and reads nothing, one sends a line without end: the timer ticks on, others are served, and memory is bounded."""
     assert client.execute('query-status')['running']
-    used = run.memory()
+    used = resident(run.process.pid)
     stalled, endless = run.raw(), run.raw()
     for s in (stalled, endless): s.setblocking(False)
     before, start = run.ticks(), time.monotonic()
@@ -330,7 +325,7 @@ def test_floods_and_stalls_do_not_disturb_the_guest(run: Run, client: Client) ->
     for _ in range(20): client.execute('stop') or client.execute('cont')  # events that nobody reads
     ticks, seconds = run.ticks() - before, time.monotonic() - start
     assert ticks > 50 * seconds  # of 100; this host may be busy
-    assert sent > 1_000_000 and run.memory() < used + 20_000
+    assert sent > 1_000_000 and resident(run.process.pid) < used + 20_000
     stalled.close()
     endless.close()
     assert client.execute('query-status')['running']

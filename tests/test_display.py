@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from emu.assembler import assemble
 from frontends.client import Client, Ended, connect
 from frontends.protocol import BY_NUMBER, CLIENT, HEADER, MAGIC, MESSAGES, SERVER, VERSION, WINDOW, Reader, pack
-from tests.conftest import ALL
+from tests.conftest import ALL, resident
 from tests.control_guest import kernel
+from tests.net_host import free_port
 
 PATIENCE = 60  # seconds
 
@@ -57,12 +58,6 @@ class Run:
             except Ended:
                 if time.monotonic() > end: raise
                 time.sleep(0.1)
-
-    def memory(self) -> int:
-        """Kilobytes resident."""
-        found = re.search(r'VmRSS:\s+(\d+)', Path(f'/proc/{self.process.pid}/status').read_text())
-        assert found
-        return int(found[1])
 
     def end(self) -> None:
         self.process.kill()
@@ -181,10 +176,6 @@ def test_many_at_once(run: Run) -> None:
 def certificate(folder: Path) -> None:
     subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', folder / 'key.pem', '-out', folder / 'cert.pem', '-days', '2', '-subj', '/CN=localhost',
                     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], check=True, capture_output=True)
-
-
-def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as probe: return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize('kind', ['tcp', 'tls'])
@@ -308,7 +299,7 @@ def test_a_hundred_connections(run: Run) -> None:
 
 def test_a_client_that_does_not_read(run: Run) -> None:
     """Gets no more than two frames, and is cut off when answers pile up; no memory is lost to it."""
-    before = run.memory()
+    before = resident(run.process.pid)
     with raw(run, True) as s:
         s.setblocking(False)
         end = time.monotonic() + 20
@@ -323,7 +314,7 @@ def test_a_client_that_does_not_read(run: Run) -> None:
         else:
             raise AssertionError('it was not cut off')
     alive(run)
-    assert run.memory() - before < 40_000
+    assert resident(run.process.pid) - before < 40_000
 
 
 def test_a_client_that_talks_all_the_time(run: Run) -> None:

@@ -1,6 +1,5 @@
 """The window (frontends/sdl) under Xvfb, with real keys and mouse events (xdotool): what the user does reaches the machine, what the machine shows is in the window."""
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image
 
 from frontends.client import Client, connect
-from tests.conftest import guest
+from tests.conftest import guest, program
 from tests.control_guest import kernel
 
 PATIENCE = 60  # seconds
@@ -23,13 +22,10 @@ STATUS = 24
 @pytest.fixture(scope='module')
 def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """An X display, and the directory of its frame buffer."""
-    for program in ('Xvfb', 'xdotool'):
-        if not shutil.which(program):
-            if os.environ.get('CI'): raise RuntimeError(f'{program} is missing (make packages)')
-            pytest.skip(f'{program} is missing')
+    xvfb, _ = program('Xvfb'), program('xdotool')
     folder = tmp_path_factory.mktemp('x')
     read, write = os.pipe()
-    server = subprocess.Popen(['Xvfb', '-displayfd', str(write), '-screen', '0', '1024x768x24', '-fbdir', str(folder)], pass_fds=[write], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([xvfb, '-displayfd', str(write), '-screen', '0', '1024x768x24', '-fbdir', str(folder)], pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     with os.fdopen(read) as number: yield f':{number.readline().strip()}', folder
     server.terminate()
@@ -39,14 +35,14 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 class Seat:
     """Somebody who sits before a window."""
 
-    def __init__(self, folder: Path, desktop: tuple[str, Path], *options: str, program: Path | None = None):
+    def __init__(self, folder: Path, desktop: tuple[str, Path], *options: str, kernel_file: Path | None = None):
         self.folder, self.frame_buffer = folder, desktop[1]
         self.environment = os.environ | {'DISPLAY': desktop[0], 'SDL_AUDIODRIVER': 'dummy'}
         (folder / 'kernel').write_bytes(kernel())
         self.path, self.serial = str(folder / 'display'), folder / 'serial'
-        self.machine = subprocess.Popen([sys.executable, '-m', 'emu', 'run', '-m', '16', '-kernel', str(program or folder / 'kernel'), '-name', 'under test',
+        self.machine = subprocess.Popen([sys.executable, '-m', 'emu', 'run', '-m', '16', '-kernel', str(kernel_file or folder / 'kernel'), '-name', 'under test',
                                          '-serial', f'file:{self.serial}', '-display-listen', self.path, *options], stdin=subprocess.DEVNULL, env=self.environment, cwd=folder)
-        self.wait(lambda: os.path.exists(self.path) if program else 'ready' in self.said())
+        self.wait(lambda: os.path.exists(self.path) if kernel_file else 'ready' in self.said())
         self.window: subprocess.Popen[bytes] | None = None
 
     def view(self, *words: str) -> None:
@@ -199,7 +195,7 @@ def test_what_is_seen(seat: Seat) -> None:
 
 def test_invaders_in_the_window(tmp_path: Path, desktop: tuple[str, Path]) -> None:
     """grub-invaders, played by keys held down: the ship moves, a shot flies."""
-    seat = Seat(tmp_path, desktop, '-display', 'none', program=guest('invaders')['invaders.exec'])
+    seat = Seat(tmp_path, desktop, '-display', 'none', kernel_file=guest('invaders')['invaders.exec'])
     try:
         seat.view()
         seat.wait(lambda: ship(seat) is not None)

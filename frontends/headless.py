@@ -12,7 +12,7 @@ A script has a command on each line; '#' begins a comment. The exit code is 0 wh
     execute COMMAND [JSON]    a command of the control socket; prints what it returns
     insert DRIVE FILE         puts a file of this host into a drive; `remove DRIVE`
     listen FILE               from now on the sound goes into a WAV file
-    serial PORT FILE          from now on what COM(PORT) says goes into a file; `say PORT TEXT` answers it
+    serial PORT FILE          from now on what COM1 to COM4 (PORT 1 to 4) says goes into a file; `say PORT TEXT` answers it
     timeout SECONDS           how long `see` and `settle` may take from here on (60)
 """
 import argparse
@@ -51,6 +51,7 @@ class Script:
         match name:
             case 'SAMPLES' if self.sound: self.sound.writeframes(fields['samples'])
             case 'OUTPUT':
+                if fields['lost']: print(f"{fields['lost']} bytes of COM{fields['port'] + 1} were lost", file=sys.stderr)
                 self.lines[fields['port']].write(fields['bytes'])
                 self.machine.say('CREDIT', fields['port'], len(fields['bytes']))
             case 'CREDIT': self.credit[fields['port']] += fields['bytes']
@@ -91,9 +92,9 @@ class Script:
                 self.sound.setparams((1, 2, 44100, 0, 'NONE', ''))
                 self.machine.say('LISTEN', 1)
             case 'serial', [port, path]:
-                self.lines[int(port)] = open(path, 'wb', buffering=0)
-                self.machine.say('OPEN', int(port))
-            case 'say', [port, text]: self.machine.say('INPUT', int(port), text.replace('\\n', '\n').encode())
+                self.lines[int(port) - 1] = open(path, 'wb', buffering=0)
+                self.machine.say('OPEN', int(port) - 1)
+            case 'say', [port, text]: self.say(int(port) - 1, text.replace('\\n', '\n').encode())
             case 'timeout', [seconds]: self.patience = float(seconds)
             case _: raise Failed('no such command, or not with so many words')
 
@@ -106,6 +107,16 @@ class Script:
         if code is None: self.machine.execute('send-key', keys=[key])
         else:
             for down in (1, 0): self.machine.say('KEY', code, down)
+
+    def say(self, port: int, data: bytes) -> None:
+        """To COM(port+1), no more at once than it has given credit for."""
+        end = time.monotonic() + self.patience
+        while data:
+            now, data = data[:self.credit[port]], data[self.credit[port]:]
+            self.credit[port] -= len(now)
+            if now: self.machine.say('INPUT', port, now)
+            elif time.monotonic() > end: raise Failed('the guest does not read')
+            else: self.look(0.05)
 
     def result(self) -> None:
         """What became of a medium."""

@@ -7,11 +7,12 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 
 from emu import guests
+from tests.seat import Seat
 
 sys.setrecursionlimit(10_000)  # pytest and Hypothesis walk, by recursion, through what a thousand parametrized cases of one function have made
 os.environ.pop('DISPLAY', None)  # machines under test open no windows
@@ -25,6 +26,22 @@ def machines_are_freed() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.collect()
+
+
+Start = Callable[..., Seat]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts machines with these options; each ends (kill -9) with the next one, or with the test."""
+    seats: list[Seat] = []
+
+    def new(*options: str) -> Seat:
+        while seats: seats.pop().close()
+        seats.append(Seat(tmp_path, *options))
+        return seats[-1]
+    yield new
+    while seats: seats.pop().close()
 
 
 def record(form: str, engine: str, oracle: str, n: int = 1) -> None:

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+from PIL import Image
+
 from emu import guests
 from tests.seat import Qemu, Seat
 
@@ -196,7 +198,7 @@ def main(names: list[str]) -> None:
                     seat = kind(Path(folder), *case.words())
                     case.script(seat)
                     time.sleep(3)
-                    seat.picture(SCREENS / f'{name}-{bios}.png')
+                    Image.fromarray(seat.picture()).save(SCREENS / f'{name}-{bios}.png')
                     seat.close()
                 continue
             qemu = Qemu(Path(folder), *case.words())

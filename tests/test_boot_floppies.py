@@ -1,17 +1,13 @@
-"""Guests from floppies as a user starts them, and Linux's floppy driver: reading, writing, a change of disks."""
+"""Guests from floppies, and Linux's floppy driver: reading, writing, a change of disks."""
 import hashlib
 import shutil
-import sys
-from contextlib import closing
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
-from emu.server.client import Client
-from tests.conftest import guest
+from tests.conftest import Start, guest
+from tests.seat import Seat
 from tests.test_boot_disks import boot, everything  # noqa: F401 (a fixture)
-from tests.test_boot_linux import Person
 
 
 def file(name: str, path: str) -> str:
@@ -21,31 +17,29 @@ def file(name: str, path: str) -> str:
 
 def test_grub(boot) -> None:  # noqa: F811
     """Its boot sector reads the core image through SeaBIOS, sector by sector; the prompt echoes."""
-    person = boot('floppies', 'floppy-grub.img', 'fda')
-    person.expect('BOOTLOADER-READY')
-    person.expect('grub> ')
-    person.type('ls\r')
-    person.expect(r'\(fd0\)')
+    seat = boot('floppies', 'floppy-grub.img', 'fda')
+    seat.hear('BOOTLOADER-READY')
+    seat.hear('grub> ')
+    seat.say('ls\r')
+    seat.hear(r'\(fd0\)')
 
 
 @pytest.fixture
-def linux(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Person]:
+def linux(request: pytest.FixtureRequest, start: Start, tmp_path: Path) -> Seat:
     """At its shell, with the driver loaded and a copy of GRUB's floppy in drive A; `request.param` is more of the kernel's command line."""
     disk = tmp_path / 'a.img'
     shutil.copy(file('floppies', 'floppy-grub.img'), disk)
-    append = f'console=ttyS0 modules=1 end=shell {request.param}'
-    person = Person([sys.executable, '-m', 'emu', 'run', '-nographic', '-m', '128', '-kernel', file('linux', 'vmlinuz-686'), '-initrd', file('linux', 'initramfs-686.gz'),
-                     '-append', append, '-fda', str(disk), '-control', f'{tmp_path}/s'])
-    person.expect('GUEST-CHECKS-DONE')
-    person.expect(r'/ # ')
-    yield person
-    person.close()
+    seat = start('-m', '128', '-kernel', file('linux', 'vmlinuz-686'), '-initrd', file('linux', 'initramfs-686.gz'),
+                 '-append', f'console=ttyS0 modules=1 end=shell {request.param}', '-fda', str(disk))
+    seat.hear('GUEST-CHECKS-DONE')
+    seat.hear(r'/ # ')
+    return seat
 
 
-def ask(person: Person, command: str, answer: str) -> None:
+def ask(seat: Seat, command: str, answer: str) -> None:
     """A command whose output, or its last line, is this."""
-    person.type(f'{command}; echo an"swer"\r')
-    assert answer in person.expect('answer\n')
+    seat.say(f'{command}; echo an"swer"\r')
+    assert answer in seat.hear('answer\n')
 
 
 def sha(data: bytes) -> str:
@@ -54,8 +48,8 @@ def sha(data: bytes) -> str:
 
 @everything
 @pytest.mark.parametrize('linux', ['', 'floppy.floppy=nodma'], indirect=True, ids=['dma', 'nodma'])
-def test_linux_reads_and_writes(linux: Person, tmp_path: Path) -> None:
-    """All sectors are the host's; what is written is in the file when `dd` and `sync` are done; another disk is noticed."""
+def test_linux_reads_and_writes(linux: Seat, tmp_path: Path) -> None:
+    """All sectors are the host's; what is written is in the file when `dd` and `sync` are done; another disk, the client's own, is noticed."""
     disk = tmp_path / 'a.img'
     before = disk.read_bytes()
     ask(linux, 'dd if=/dev/fd0 bs=18k 2>/dev/null | sha256sum', sha(before))
@@ -64,10 +58,10 @@ def test_linux_reads_and_writes(linux: Person, tmp_path: Path) -> None:
     assert disk.read_bytes() == before[:1001 * 512] + text + before[1778 * 512:]
     small = tmp_path / 'b.img'
     small.write_bytes(bytes(k * k >> 9 & 0xff for k in range(720 << 10)))
-    with closing(Client(f'{tmp_path}/s')) as client:
-        client.execute('change', {'device': 'floppy0', 'filename': str(small), 'read-only': True})
-        ask(linux, 'cat /dev/fd0', '')  # Linux does not look for a change when it opens a disk in its first five minutes: this read fails
-        ask(linux, 'sha256sum /dev/fd0', sha(small.read_bytes()))
-        ask(linux, 'echo x >/dev/fd0', 'Read-only file system')
-        client.execute('eject', {'device': 'floppy0'})
-        ask(linux, 'cat /dev/fd0', 'Input/output error')
+    linux.client.do('insert', ['floppy0', str(small)])  # to be read only
+    ask(linux, 'cat /dev/fd0', '')  # Linux does not look for a change when it opens a disk in its first five minutes: this read fails
+    ask(linux, 'sha256sum /dev/fd0', sha(small.read_bytes()))
+    ask(linux, 'echo x >/dev/fd0', 'Read-only file system')
+    linux.client.do('remove', ['floppy0'])
+    ask(linux, 'cat /dev/fd0', 'Input/output error')
+    linux.picture()

@@ -309,15 +309,15 @@ def test_too_many_connections(run: Run, client: Client) -> None:
 
 
 def test_floods_and_stalls_do_not_disturb_the_guest(run: Run, client: Client) -> None:
-    """One client sends commands without end and reads nothing, one sends a line without end: the timer ticks on, others are served, and memory is bounded."""
+    """One client sends commands without end and reads nothing, one sends a line without end, one empty lines: the timer ticks on, others are served, and memory is bounded."""
     assert client.execute('query-status')['running']
     used = resident(run.process.pid)
-    stalled, endless = run.raw(), run.raw()
-    for s in (stalled, endless): s.setblocking(False)
+    stalled, endless, empty = run.raw(), run.raw(), run.raw()
+    for s in (stalled, endless, empty): s.setblocking(False)
     before, start = run.ticks(), time.monotonic()
     sent = 0
     while time.monotonic() < start + 2:
-        for s, data in ((stalled, b'{"execute": "query-schema"}\n' * 1000), (endless, b'y' * 100_000)):
+        for s, data in ((stalled, b'{"execute": "query-schema"}\n' * 1000), (endless, b'y' * 100_000), (empty, b'\n' * 100_000)):
             try:
                 sent += s.send(data)
             except BlockingIOError:
@@ -326,8 +326,7 @@ def test_floods_and_stalls_do_not_disturb_the_guest(run: Run, client: Client) ->
     ticks, seconds = run.ticks() - before, time.monotonic() - start
     assert ticks > 50 * seconds  # of 100; this host may be busy
     assert sent > 1_000_000 and resident(run.process.pid) < used + 20_000
-    stalled.close()
-    endless.close()
+    for s in (stalled, endless, empty): s.close()
     assert client.execute('query-status')['running']
 
 

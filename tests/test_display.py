@@ -317,6 +317,25 @@ def test_a_client_that_does_not_read(run: Run) -> None:
     assert resident(run.process.pid) - before < 40_000
 
 
+def test_last_words(tmp_path: Path) -> None:
+    """What waits for a client when the machine ends still leaves, BYE at its end, if the client reads."""
+    run = Run(tmp_path)
+    try:
+        with raw(run, True) as s:
+            s.sendall(pack('EXECUTE', b'{"execute": "query-schema"}') * 80 + pack('EXECUTE', b'{"execute": "quit"}'))
+            time.sleep(0.2)  # more waits than the socket takes
+            reader, names, reasons = Reader(SERVER), [], []
+            while data := s.recv(1 << 16):
+                reader.feed(data)
+                while message := reader.take():
+                    names.append(message.name)
+                    if message.name == 'BYE': reasons.append(message.fields['reason'])
+        assert names.count('ANSWER') == 81 and reasons == ['the machine has ended'] and names[-1] == 'BYE'
+        assert run.process.wait(PATIENCE) == 0
+    finally:
+        run.end()
+
+
 def test_a_client_that_talks_all_the_time(run: Run) -> None:
     """The guest gets most of the time none the less."""
     machine = run.client()

@@ -1,37 +1,21 @@
-"""Each guest at keyboard and screen, through the control socket, with our own BIOS and with SeaBIOS: the screen is, line by line, what QEMU shows (tests/guest_scripts.py)."""
-import io
+"""Each guest at keyboard and screen, through the display protocol (tests/seat.py), with our own BIOS and with SeaBIOS: the screen is, line by line, what QEMU shows
+(tests/guest_scripts.py), and dot for dot the machine's screendump."""
 import re
 import subprocess
 import time
-from base64 import b64decode
 from pathlib import Path
-from typing import Callable, Iterator
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import ALL, guest, program
+from tests.conftest import ALL, Start, guest, program
 from tests.guest_scripts import CASES, PICTURES, SCREENS
-from tests.seat import PATIENCE, Seat
+from tests.seat import PATIENCE
 from tests.test_boot_linux import assert_right
 
 everything = pytest.mark.skipif(not ALL, reason='EMU_TEST_ALL=1')
 SHARE = {('grub-floppy', 'own'), ('syslinux-disk', 'own'), ('isolinux-editor', 'own'), ('syslinux-disk', 'seabios')}  # what `make test` runs
-Start = Callable[..., Seat]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts machines; they are ended with the test."""
-    seats: list[Seat] = []
-
-    def new(*options: str) -> Seat:
-        while seats: seats.pop().close()
-        seats.append(Seat(tmp_path, *options))
-        return seats[-1]
-    yield new
-    while seats: seats.pop().close()
 
 
 def both(names: list[str]) -> list[object]:
@@ -48,13 +32,14 @@ def test_screen(start: Start, name: str, bios: str) -> None:
     case.script(seat)
     wanted = (SCREENS / f'{name}.txt').read_text().rstrip('\n').split('\n')
     end = time.monotonic() + 20
-    while (shown := case.shown(seat.lines())) != wanted and time.monotonic() < end: time.sleep(0.1)
+    while (shown := case.shown(seat.lines())) != wanted and time.monotonic() < end: seat.look()
     assert shown == wanted
+    seat.picture()
 
 
 @everything
 @pytest.mark.parametrize('name, bios', [(name, bios) for name in PICTURES for bios in ('own', 'seabios')])
-def test_picture(start: Start, tmp_path: Path, name: str, bios: str) -> None:
+def test_picture(start: Start, name: str, bios: str) -> None:
     """In graphics, with SeaBIOS, every dot is QEMU's; with our own BIOS it is what was seen to be right once (its letters are others)."""
     case = PICTURES[name]
     guest(case.guest)
@@ -64,8 +49,8 @@ def test_picture(start: Start, tmp_path: Path, name: str, bios: str) -> None:
 
     def same() -> bool:
         seat.key('end')  # the menu may not have been there yet
-        seat.picture(tmp_path / 'now.png')
-        return np.array_equal(np.asarray(Image.open(tmp_path / 'now.png').convert('RGB')), wanted)
+        seat.look(0.1)
+        return np.array_equal(seat.picture(), wanted)
     seat.until(same, 'another picture', 60)
 
 
@@ -81,6 +66,7 @@ def test_memtest_passes(start: Start, bios: str) -> None:
     seat.see('Pass:  0')
     shown = seat.see(r'Pass:  1|Errors: +[1-9]', patience=1500)
     assert re.search(r'Pass:  1 .*Errors: 0', shown), shown
+    seat.picture()
 
 
 # --- grub-invaders ------------------------------------------------------------------------------------------------------------------
@@ -113,7 +99,7 @@ def test_invaders(start: Start, how: str) -> None:
     seat.until(lambda: any('|' in line for line in seat.lines()), 'no shot')
     end = time.monotonic() + PATIENCE
     while '\n'.join(seat.lines()).count('*') >= invaders and time.monotonic() < end: seat.key('spc', hold=200)
-    picture = np.asarray(Image.open(io.BytesIO(b64decode(seat.client.execute('screendump')['data']))))
+    picture = seat.picture()
     assert picture.shape == (400, 720, 3)
     assert {tuple(c) for c in picture[380:].reshape(-1, 3).tolist()} <= {(0, 0, 0), (0xaa, 0, 0xaa)}  # the ship's colour, as in the picture that QEMU makes
 
@@ -126,11 +112,12 @@ def test_linux_through_grub_from_a_disk(start: Start, bios: str) -> None:
     guest('grubdisk')
     seat = start('-bios', bios, '-m', '256', '-snapshot', '-hda', str(guest('grubdisk')['grubdisk.img']))
     seat.see('highlighted')
+    seat.picture()
     seat.key('ret')
     seat.hear('GUEST-CHECKS-DONE')
     seat.ended()
-    said = seat.hear('reboot: Power down')
-    assert_right('686', said[said.index('Linux version'):])
+    seat.hear('reboot: Power down')
+    assert_right('686', seat.said[seat.said.index('Linux version'):])
 
 
 @everything
@@ -156,6 +143,7 @@ def test_ext4_from_a_disk(start: Start, tmp_path: Path, bios: str) -> None:
     shell()
     seat.type('md5sum /root/numbers; grep -c . /root/numbers\n')
     assert f'{wanted[0]}  /root/numbers' in seat.see('^200000$')
+    seat.picture()
     seat.type('rm /root/numbers; echo kept > /root/kept; sync; mount -o remount,ro /; busybox poweroff -f\n')
     seat.ended()
     with disk.open('rb') as file:

@@ -10,9 +10,9 @@ from emu.errors import EmuError
 from emu.net import Wire
 from emu.net.options import Netdev
 from emu.server.loop import DESCRIPTORS, Loop
+from emu.server.stream import Stream
 
 BACKLOG = 256 << 10
-PART = 64 << 10
 LARGEST = 65536  # bytes of a frame: what says more is no partner
 PATIENCE = 10  # seconds until a partner must have answered
 
@@ -22,10 +22,9 @@ class Linked:
 
     def __init__(self, wire: Wire, loop: Loop, settings: Netdev):
         self.wire, self.loop = wire, loop
-        self.partner: socket.socket | None = None
+        self.partner: Stream | None = None
         self.listener: socket.socket | None = None
-        self.incoming, self.outgoing = bytearray(), bytearray()
-        self.reading = True
+        self.incoming = bytearray()
         host, port = settings.listen or settings.connect or ('', 0)
         self.name = f'socket {"listen" if settings.listen else "connect"}={host}:{port}'
         try:
@@ -49,86 +48,50 @@ class Linked:
 
     def join(self, partner: socket.socket) -> None:
         """A partner."""
-        partner.setblocking(False)
         partner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.partner, self.reading = partner, True
         self.incoming.clear()
-        self.outgoing.clear()
-        self.watch()
+        self.partner = Stream(self.loop, partner, self.received, self.lost)
 
-    def watch(self) -> None:
-        """What is waited for."""
-        if self.partner: self.loop.watch(self.partner.fileno(), self.readable if self.reading else None, self.flush if self.outgoing else None)
-
-    def lose(self, why: str) -> None:
+    def lost(self, why: str) -> None:
         """The partner has gone."""
-        if not self.partner: return
-        print(f'emu: {self.name}: {why}', file=sys.stderr)
-        self.loop.watch(self.partner.fileno())
-        self.partner.close()
         self.partner = None
+        if why: print(f'emu: {self.name}: {why}', file=sys.stderr)
 
-    def readable(self) -> None:
+    def received(self, data: bytes) -> None:
         """Frames from the partner."""
-        if not self.partner: return
-        try:
-            data = self.partner.recv(PART)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            return self.lose((error.strerror or str(error)).lower())
-        if not data: return self.lose('the other machine has gone')
         self.incoming += data
         self.unpack()
 
     def unpack(self) -> None:
         """Hands on whole frames while the card has room."""
+        partner = self.partner
+        if not partner: return
         at, incoming = 0, self.incoming
         while len(incoming) - at >= 4 and not self.wire.full():
             size = int.from_bytes(incoming[at:at + 4], 'big')
-            if size > LARGEST:
-                incoming.clear()
-                return self.lose(f'the other end sent a frame of {size} bytes: it is no machine of ours')
+            if size > LARGEST: return partner.close(f'the other end sent a frame of {size} bytes: it is no machine of ours')
             if len(incoming) - at - 4 < size: break
             frame = bytes(incoming[at + 4:at + 4 + size])
             at += 4 + size
             if 14 <= size <= 1514: self.wire.deliver(frame)
         del incoming[:at]
-        if self.reading == self.wire.full():
-            self.reading = not self.reading
-            self.watch()
+        partner.pause(self.wire.full())
 
     def ready(self) -> None:
         """The card has room again."""
-        if not self.reading: self.unpack()
+        if self.partner and not self.partner.reading: self.unpack()
 
     def send(self, frame: bytes) -> None:
         """A frame of the guest's."""
-        if not self.partner or len(self.outgoing) > BACKLOG: return
-        waiting = bool(self.outgoing)
-        self.outgoing += len(frame).to_bytes(4, 'big') + frame
-        if not waiting: self.flush()
-
-    def flush(self) -> None:
-        """Sends what waits, as far as it goes."""
-        if not self.partner: return
-        try:
-            while self.outgoing:
-                with memoryview(self.outgoing) as view: n = self.partner.send(view)
-                del self.outgoing[:n]
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError as error:
-            return self.lose((error.strerror or str(error)).lower())
-        self.watch()
+        if self.partner and self.partner.waiting <= BACKLOG: self.partner.send(len(frame).to_bytes(4, 'big') + frame)
 
     def reset(self) -> None:
         """The partner's machine does not notice."""
 
     def close(self) -> None:
         """The run is over."""
-        for sock in (self.partner, self.listener):
-            if sock:
-                self.loop.watch(sock.fileno())
-                sock.close()
-        self.partner = self.listener = None
+        if self.listener:
+            self.loop.watch(self.listener.fileno())
+            self.listener.close()
+            self.listener = None
+        if self.partner: self.partner.close('')

@@ -10,7 +10,6 @@ bytes and events of EVENTS bytes waiting; more events are lost to it. There is r
 """
 import json
 import os
-import select
 import socket
 import time
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 from emu.server.commands import BY_NAME, Refused, Session, execute, query_version
 from emu.server.loop import DESCRIPTORS, Loop
 from emu.server.sockets import listen_unix, remove
+from emu.server.stream import Stream, farewell
 
 LINE, EVENTS, CONNECTIONS = 1 << 16, 1 << 16, 8
-FAREWELL = 0.5  # seconds that the last answers have to leave at the end of the run
 
 
 def message(value: dict[str, Any]) -> bytes:
@@ -72,73 +71,50 @@ class Connection:
     """One client."""
 
     def __init__(self, control: 'Control', client: socket.socket):
-        self.control, self.client = control, client
-        self.received, self.out = bytearray(), bytearray()
+        self.control = control
+        self.stream = Stream(control.loop, client, self.received, self.closed, sent=self.next)
+        self.lines = bytearray()  # what has arrived and is not done yet
         self.skipping = False  # the rest of a line that was too long
-        self.ended = False  # it sends no more
+        self.due = False  # a line is done at the loop's next look
 
     def say(self, value: dict[str, Any]) -> None:
-        """Sends a line, or what can be sent of it now."""
-        self.out += message(value)
-        self.send()
+        """Sends a line; nothing is read until it has left."""
+        self.stream.pause(True)
+        self.stream.send(message(value))
 
-    def send(self) -> None:
-        """What waits goes as far as it goes, then the loop is told what to wait for."""
-        try:
-            while self.out:
-                del self.out[:self.client.send(self.out)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            return self.close()
-        self.wait()
+    def next(self) -> None:
+        """What was said has left: a line that is here already is done at the loop's next look, so that many do not hold up the guest; else more is read."""
+        line = b'\n' in self.lines
+        self.stream.pause(line)
+        if line and not self.due:
+            self.due = True
+            self.control.loop.after(0, self.command)
 
-    def wait(self) -> None:
-        """Commands are read when no answer waits; a line that is here already is done at the next look, so that many do not hold up the guest."""
-        line = b'\n' in self.received
-        if self.ended and not line and not self.out: return self.close()
-        reads = not self.out and not line and not self.ended
-        self.control.loop.watch(self.client.fileno(), self.read if reads else None, self.go_on if self.out or line else None)
-
-    def go_on(self) -> None:
-        """There is room to send, and maybe a command to do."""
-        if not self.out: self.command()
-        elif self.client.fileno() >= 0: self.send()
-
-    def read(self) -> None:
-        """Something has arrived, or the end."""
-        try:
-            data = self.client.recv(LINE)
-        except BlockingIOError:
-            return
-        except OSError:
-            return self.close()
-        if not data: self.ended = True
+    def received(self, data: bytes) -> None:
+        """Something has arrived."""
         if self.skipping and b'\n' in data:
             data, self.skipping = data[data.index(b'\n'):], False
-        if not self.skipping: self.received += data
-        if b'\n' in self.received: self.command()
-        elif len(self.received) > LINE:
-            self.received.clear()
+        if not self.skipping: self.lines += data
+        if b'\n' in self.lines: self.command()
+        elif len(self.lines) > LINE:
+            self.lines.clear()
             self.skipping = True
             self.say(TOO_LONG)
-        else: self.wait()
 
     def command(self) -> None:
-        """Does the first line."""
-        end = self.received.index(b'\n')
-        line = bytes(self.received[:end])
-        del self.received[:end + 1]
+        """Does the first line, unless an event is still on its way."""
+        self.due = False
+        if not self.stream.open or self.stream.waiting: return
+        end = self.lines.index(b'\n')
+        line = bytes(self.lines[:end])
+        del self.lines[:end + 1]
         if len(line) > LINE: self.say(TOO_LONG)
         elif line.strip(): self.say(answer(self.control.session, line))
-        else: self.wait()
+        else: self.next()
 
-    def close(self) -> None:
+    def closed(self, reason: str) -> None:
         """It is gone."""
-        if self in self.control.connections:
-            self.control.connections.remove(self)
-            self.control.loop.watch(self.client.fileno())
-        self.client.close()
+        self.control.connections.remove(self)
 
 
 class Control:
@@ -163,12 +139,12 @@ class Control:
             client = self.listener.accept()[0]
         except OSError:  # gone again, or no descriptor left
             return
-        client.setblocking(False)
         if len(self.connections) < CONNECTIONS and client.fileno() < DESCRIPTORS:
             self.connections.append(Connection(self, client))
             self.connections[-1].say({'QMP': {'version': query_version(None), 'capabilities': []}})
             return
         with client:
+            client.setblocking(False)
             try:
                 client.send(message(failure('GenericError', 'too many connections')))
             except OSError:
@@ -178,16 +154,12 @@ class Control:
         """Tells all that something has happened."""
         line = happened(name, data)
         for connection in list(self.connections):
-            if len(connection.out) < EVENTS: connection.say(line)
+            if connection.stream.waiting < EVENTS: connection.say(line)
 
     def close(self) -> None:
         """The run is over: what has been said may still leave, then the socket goes, unless somebody has replaced it."""
-        end = time.monotonic() + FAREWELL
-        while (waiting := [c.client for c in self.connections if c.out]) and (left := end - time.monotonic()) > 0:
-            select.select([], waiting, [], left)
-            for connection in list(self.connections):
-                if connection.out: connection.send()
-        for connection in list(self.connections): connection.close()
+        farewell([connection.stream for connection in self.connections])
+        for connection in list(self.connections): connection.stream.close('the run is over')
         if self.serving: self.loop.watch(self.listener.fileno())
         self.listener.close()
         remove(self.path, self.file)

@@ -14,9 +14,9 @@ from emu.server.control import happened
 from emu.server.listening import Address, Listener
 from emu.server.loop import DESCRIPTORS, Alarm, Loop
 from emu.server.shared_line import SharedLine
+from emu.server.stream import Stream, farewell
 from emu.server.video import Picture
 from emu.server.viewer import Viewer, to_json
-from emu.server.wire import Wire
 from frontends.protocol import pack
 
 MOST = 32  # clients at once
@@ -67,8 +67,8 @@ class Display:
                     pass
             return
         made: list[Viewer] = []
-        wire = Wire(self.loop, client, listener.tls, lambda data: made[0].received(data), lambda reason: made[0].closed(reason))
-        made.append(Viewer(self, listener, wire))
+        stream = Stream(self.loop, client, lambda data: made[0].received(data), lambda reason: made[0].closed(reason), tls=listener.tls)
+        made.append(Viewer(self, listener, stream))
         self.viewers += made
 
     def event(self, name: str, data: dict[str, Any]) -> None:
@@ -130,13 +130,13 @@ class Display:
     def samples(self, samples: Any, at: int) -> None:
         """To those who listen; a client that is behind misses some."""
         for viewer in list(self.viewers):
-            if viewer.listens and viewer.wire.waiting < RATE: viewer.say('SAMPLES', at, samples.tobytes())
+            if viewer.listens and viewer.stream.waiting < RATE: viewer.say('SAMPLES', at, samples.tobytes())
 
     def close(self) -> None:
         """The run is over, if it is not already."""
-        for viewer in list(self.viewers):
-            viewer.wire.send(pack('BYE', 'the machine has ended'))
-            viewer.wire.close('the machine has ended')
+        for viewer in list(self.viewers): viewer.stream.send(pack('BYE', 'the machine has ended'))
+        farewell([viewer.stream for viewer in self.viewers])
+        for viewer in list(self.viewers): viewer.stream.close('the machine has ended')
         while self.listeners:
             listener = self.listeners.pop()
             if self.loop: self.loop.watch(listener.socket.fileno())

@@ -18,9 +18,9 @@ from emu.server.control import answer
 from emu.server.listening import Listener
 from emu.server.remote_image import RemoteImage
 from emu.server.shared_line import SharedLine, Tap
+from emu.server.stream import Stream
 from emu.server.typist import MS
 from emu.server.video import Picture, Unseen, encode
-from emu.server.wire import Wire
 from frontends.protocol import ASKS_TOKEN, CLIENT, LONGEST, MAGIC, VERSION, VIEW_ONLY, ZLIB, ProtocolError, Reader, Received, pack
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ LOOKING = frozenset(('HELLO', 'TOKEN', 'BYE', 'PING', 'PONG', 'ACK', 'PACE', 'RE
 class Viewer:
     """One client."""
 
-    def __init__(self, display: 'Display', listener: Listener, wire: Wire):
-        self.display, self.listener, self.wire = display, listener, wire
-        self.loop = wire.loop
+    def __init__(self, display: 'Display', listener: Listener, stream: Stream):
+        self.display, self.listener, self.stream = display, listener, stream
+        self.loop = stream.loop
         self.name = 'a client'
         self.reader = Reader(CLIENT)
         self.reader.longest = STRANGER
@@ -66,8 +66,8 @@ class Viewer:
 
     def say(self, name: str, *values: Any) -> None:
         """Sends a message."""
-        self.wire.send(pack(name, *values))
-        if self.wire.waiting > BEHIND and name != 'RECT': self.end('it does not read', told=False)
+        self.stream.send(pack(name, *values))
+        if self.stream.waiting > BEHIND and name != 'RECT': self.end('it does not read', told=False)
 
     def received(self, data: bytes) -> None:
         """Something has arrived."""
@@ -80,13 +80,13 @@ class Viewer:
         try:
             for _ in range(BURST):
                 message = self.later.popleft() if self.later and self.asking is None else self.reader.take()
-                if message is None: return self.wire.pause(False)
+                if message is None: return self.stream.pause(False)
                 self.do(message)
-                if not self.wire.open: return None
+                if not self.stream.open: return None
         except ProtocolError as error:
             return self.end(str(error))
         self.working = True
-        self.wire.pause(self.asking is None)
+        self.stream.pause(self.asking is None)
         self.loop.after(PAUSE, self.work)
         return None
 
@@ -103,9 +103,9 @@ class Viewer:
 
     def end(self, reason: str, told: bool = True) -> None:
         """Cuts it off, for a reason that it and the log are told."""
-        if not self.wire.open: return
-        if told: self.wire.send(pack('BYE', reason))
-        self.wire.close(reason)
+        if not self.stream.open: return
+        if told: self.stream.send(pack('BYE', reason))
+        self.stream.close(reason)
         print(f'emu: display: {self.name} is cut off: {reason}', file=sys.stderr)
 
     def too_late(self) -> None:
@@ -146,7 +146,7 @@ class Viewer:
 
     def enter(self) -> None:
         """It is in, if it is still there."""
-        if not self.wire.open: return
+        if not self.stream.open: return
         self.ready = True
         self.reader.longest = LONGEST[CLIENT]
         self.say('READY', VIEW_ONLY * self.view_only, sum(1 << port for port in self.display.serial))
@@ -168,7 +168,7 @@ class Viewer:
         rects = self.unseen.take()
         if not rects: return
         self.sent, self.last_frame = self.sent + 1, now
-        for rect in rects: self.wire.send(encode(picture.pixels, rect, self.deflate))
+        for rect in rects: self.stream.send(encode(picture.pixels, rect, self.deflate))
         self.say('FRAME', self.sent & 0xffffffff)
 
     def ack(self, number: int) -> None:
@@ -282,15 +282,15 @@ class Viewer:
 
     def ask(self, seconds: float, name: str, *values: Any) -> bytes | None:
         """For RemoteImage: a request and its answer, for which the machine waits."""
-        if not self.wire.open or self.asking is not None: return None
+        if not self.stream.open or self.asking is not None: return None
         self.requests += 1
         self.asking = request = self.requests & 0xffffffff
         self.say(name, request, *values)
-        self.wire.pause(False)
+        self.stream.pause(False)
         end = time.monotonic() + seconds
         try:
-            while request not in self.answers and self.wire.open and (left := end - time.monotonic()) > 0:
-                if not self.working_through(): self.wire.wait(left)
+            while request not in self.answers and self.stream.open and (left := end - time.monotonic()) > 0:
+                if not self.working_through(): self.stream.wait(left)
         finally:
             self.asking = None
         if self.later and not self.working: self.loop.after(0, self.work)
@@ -321,7 +321,7 @@ class Viewer:
 
 
 DO: dict[str, Callable[..., Any]] = {
-    'HELLO': Viewer.hello, 'TOKEN': Viewer.token, 'BYE': lambda viewer, reason: viewer.wire.close(reason), 'PING': lambda viewer, cookie: viewer.say('PONG', cookie),
+    'HELLO': Viewer.hello, 'TOKEN': Viewer.token, 'BYE': lambda viewer, reason: viewer.stream.close(reason), 'PING': lambda viewer, cookie: viewer.say('PONG', cookie),
     'PONG': lambda viewer, cookie: None, 'ACK': Viewer.ack, 'PACE': Viewer.pace, 'REFRESH': Viewer.refresh, 'KEY': Viewer.key, 'TEXT': Viewer.text, 'MOVE': Viewer.move,
     'POINT': Viewer.point_at, 'BUTTON': Viewer.button, 'LISTEN': Viewer.listen, 'OPEN': Viewer.open_port, 'INPUT': Viewer.serial_input, 'CREDIT': Viewer.credit,
     'INSERT': Viewer.insert, 'REMOVE': Viewer.remove, 'DONE': Viewer.done, 'EXECUTE': Viewer.execute,

@@ -1,26 +1,29 @@
 """A connection of bytes in the event loop, with or without TLS: it never waits, and it has no more on its way than its owner lets it.
 
-`received` is called when something has arrived, `closed` with a reason once the connection has ended, by either side.
+`received` is called when something has arrived, `sent` when all that was to be sent has left, `closed` with a reason once the connection has ended, by either side.
 """
 import select
 import socket
 import ssl
+import time
 from collections import deque
-from typing import Callable
+from typing import Callable, Iterable
 
 from emu.server.loop import Loop
 
 CHUNK = 1 << 16  # bytes taken at once
+FAREWELL = 0.5  # seconds
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Wire:
+class Stream:
     """`waiting` is how many bytes have not left yet."""
 
-    def __init__(self, loop: Loop, client: socket.socket, tls: ssl.SSLContext | None, received: Callable[[bytes], object], closed: Callable[[str], object]):
-        client.setblocking(False)
-        self.socket = tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False) if tls else client
-        self.loop, self.received, self.closed = loop, received, closed
+    def __init__(self, loop: Loop, peer: socket.socket, received: Callable[[bytes], object], closed: Callable[[str], object], *, tls: ssl.SSLContext | None = None,
+                 sent: Callable[[], object] | None = None):
+        peer.setblocking(False)
+        self.socket = tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False) if tls else peer
+        self.loop, self.received, self.closed, self.sent = loop, received, closed, sent
         self.out: deque[memoryview] = deque()
         self.waiting = 0
         self.reading = True
@@ -45,7 +48,7 @@ class Wire:
             return self.flush()
         except OSError as error:
             return self.close(f'{error.strerror or error}'.lower())
-        if not data: return self.close('it has gone')
+        if not data: return self.close('the other side has gone')
         self.received(data)
         if self.open and self.reading and self.decrypted(): self.loop.after(0, self.readable_still)
         return None
@@ -79,6 +82,7 @@ class Wire:
         except OSError as error:
             return self.close(f'{error.strerror or error}'.lower())
         self.watch()
+        if self.sent and not self.out: self.sent()
         return None
 
     def wait(self, seconds: float) -> None:
@@ -97,4 +101,13 @@ class Wire:
         self.loop.watch(self.socket.fileno())
         self.socket.close()
         self.out.clear()
+        self.waiting = 0
         self.closed(reason)
+
+
+def farewell(streams: Iterable[Stream]) -> None:
+    """The run is over: what waits may still leave, all of it within FAREWELL seconds."""
+    end = time.monotonic() + FAREWELL
+    while (waiting := [stream for stream in streams if stream.out]) and (left := end - time.monotonic()) > 0:
+        select.select([], [stream.socket for stream in waiting], [], left)
+        for stream in waiting: stream.flush()

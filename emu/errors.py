@@ -5,6 +5,11 @@ class EmuError(Exception):
     """The message is one line, starts in lower case and names the file or value that is wrong."""
 
 
+def reason(error: OSError) -> str:
+    """What the system says."""
+    return (error.strerror or str(error)).lower()
+
+
 def file_error(path: object, error: OSError) -> EmuError:
-    """What the system says of a file."""
-    return EmuError(f'{path}: {(error.strerror or str(error)).lower()}')
+    """What it says of a file, or an address."""
+    return EmuError(f'{path}: {reason(error)}')

@@ -50,8 +50,13 @@ def connect(address: str) -> tuple[socket.socket, str]:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if kind == 'tls': made = ssl.create_default_context(cafile=given.get('ca')).wrap_socket(made, server_hostname=host.strip('[]'))
     except (OSError, ValueError) as error:
-        raise Ended(f'{head}: {getattr(error, "strerror", None) or error}') from None
+        raise Ended(f'{head}: {why(error)}') from None
     return made, token
+
+
+def why(error: OSError | ValueError) -> str:
+    """What the system says, or Python."""
+    return getattr(error, 'strerror', None) or str(error)
 
 
 class Medium:
@@ -110,7 +115,7 @@ class Client:
         except OSError as error:
             self.out.clear()
             self.work(0)  # it may have said why
-            raise Ended(f'{error.strerror or error}') from None
+            raise Ended(why(error)) from None
 
     def work(self, seconds: float = 0) -> bool:
         """Takes in what arrives within so many seconds, as soon as there is something; whether there was."""
@@ -123,7 +128,7 @@ class Client:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError as error:
-            raise Ended(f'{error.strerror or error}') from None
+            raise Ended(why(error)) from None
         if not data: raise Ended('the connection has been closed')
         self.reader.feed(data)
         try:
@@ -204,6 +209,11 @@ class Client:
         answer = self.answers.popleft()
         if 'error' in answer: raise ValueError(answer['error']['desc'])
         return answer['return']
+
+    def save(self, path: str) -> None:
+        """The picture as a PNG; OSError where it cannot be written."""
+        from PIL import Image
+        Image.fromarray(np.ascontiguousarray(self.pixels[:, :, 2::-1])).save(path, 'png')
 
     def insert(self, drive: str, path: str, writable: bool = False) -> None:
         """Puts a file of this host into a drive; RESULT says what became of it."""

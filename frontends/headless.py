@@ -23,8 +23,6 @@ import time
 import wave
 from typing import Any, NoReturn
 
-import numpy as np
-
 from frontends.client import Client, Ended, connect
 from frontends.protocol import WINDOW
 
@@ -79,7 +77,7 @@ class Script:
             case 'move', [dx, dy]: self.machine.say('MOVE', int(dx), int(dy), 0)
             case 'click', [button]:
                 for down in (1, 0): self.machine.say('BUTTON', int(button), down)
-            case 'shot', [path]: self.shot(path)
+            case 'shot', [path]: self.machine.save(path)
             case 'execute', [name, *arguments]: print(json.dumps(self.machine.execute(name, **json.loads(arguments[0] if arguments else '{}'))))
             case 'insert', [drive, path]:
                 self.machine.insert(drive, path)
@@ -140,11 +138,6 @@ class Script:
             if any(text in line for line in lines): return
             if time.monotonic() > end: raise Failed(f'{text!r} did not appear')
             self.look(0.1)
-
-    def shot(self, path: str) -> None:
-        """A PNG."""
-        from PIL import Image
-        Image.fromarray(np.ascontiguousarray(self.machine.pixels[:, :, 2::-1])).save(path, 'png')
 
 
 def main() -> NoReturn:

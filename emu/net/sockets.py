@@ -6,10 +6,11 @@ read, and while the partner does not read, BACKLOG bytes wait; what comes after 
 import socket
 import sys
 
-from emu.errors import EmuError
+from emu.errors import file_error
 from emu.net import Wire
 from emu.net.options import Netdev
-from emu.server.loop import DESCRIPTORS, Loop
+from emu.server.loop import Loop
+from emu.server.sockets import accept
 from emu.server.stream import Stream
 
 BACKLOG = 256 << 10
@@ -34,17 +35,11 @@ class Linked:
                 loop.watch(self.listener.fileno(), self.accept)
             else: self.join(socket.create_connection((host, port), PATIENCE))
         except OSError as error:
-            raise EmuError(f'{self.name}: {(error.strerror or str(error)).lower()}') from None
+            raise file_error(self.name, error) from None
 
     def accept(self) -> None:
         """Somebody connects; there is one partner at a time."""
-        if not self.listener: return
-        try:
-            sock, _ = self.listener.accept()
-        except OSError:
-            return
-        if self.partner or sock.fileno() >= DESCRIPTORS: sock.close()
-        else: self.join(sock)
+        if self.listener and (partner := accept(self.listener, self.partner is None, b'')): self.join(partner)
 
     def join(self, partner: socket.socket) -> None:
         """A partner."""

@@ -297,7 +297,5 @@ def execute(session: Session, name: str, given: dict[str, Any]) -> Any:
         values[argument.name.replace('-', '_')] = given.get(argument.name, argument.default)
     try:
         return command.do(session, **values)
-    except EmuError as error:
-        raise Refused(f'{name}: {error}') from None
-    except Refused as error:
+    except (EmuError, Refused) as error:
         raise Refused(f'{name}: {error}') from None

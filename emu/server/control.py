@@ -15,8 +15,8 @@ import time
 from typing import Any
 
 from emu.server.commands import BY_NAME, Refused, Session, execute, query_version
-from emu.server.loop import DESCRIPTORS, Loop
-from emu.server.sockets import listen_unix, remove
+from emu.server.loop import Loop
+from emu.server.sockets import accept, listen_unix, remove
 from emu.server.stream import Stream, farewell
 
 LINE, EVENTS, CONNECTIONS = 1 << 16, 1 << 16, 8
@@ -135,20 +135,10 @@ class Control:
 
     def accept(self) -> None:
         """Somebody connects."""
-        try:
-            client = self.listener.accept()[0]
-        except OSError:  # gone again, or no descriptor left
-            return
-        if len(self.connections) < CONNECTIONS and client.fileno() < DESCRIPTORS:
-            self.connections.append(Connection(self, client))
-            self.connections[-1].say({'QMP': {'version': query_version(None), 'capabilities': []}})
-            return
-        with client:
-            client.setblocking(False)
-            try:
-                client.send(message(failure('GenericError', 'too many connections')))
-            except OSError:
-                pass
+        client = accept(self.listener, len(self.connections) < CONNECTIONS, message(failure('GenericError', 'too many connections')))
+        if not client: return
+        self.connections.append(Connection(self, client))
+        self.connections[-1].say({'QMP': {'version': query_version(None), 'capabilities': []}})
 
     def event(self, name: str, data: dict[str, Any]) -> None:
         """Tells all that something has happened."""

@@ -12,7 +12,7 @@ from emu.hw.speaker import RATE, Sampler
 from emu.server.commands import Session
 from emu.server.control import happened
 from emu.server.listening import Address, Listener
-from emu.server.loop import DESCRIPTORS, Alarm, Loop
+from emu.server.loop import Alarm, Loop
 from emu.server.shared_line import SharedLine
 from emu.server.stream import Stream, farewell
 from emu.server.video import Picture
@@ -56,16 +56,8 @@ class Display:
 
     def accept(self, listener: Listener) -> None:
         """Somebody connects."""
-        client = listener.accept()
+        client = listener.accept(len(self.viewers) < MOST)
         if client is None or self.loop is None: return
-        if len(self.viewers) >= MOST or client.fileno() >= DESCRIPTORS:
-            with client:
-                client.setblocking(False)
-                try:
-                    if not listener.tls: client.send(pack('BYE', 'too many clients'))
-                except OSError:
-                    pass
-            return
         made: list[Viewer] = []
         stream = Stream(self.loop, client, lambda data: made[0].received(data), lambda reason: made[0].closed(reason), tls=listener.tls)
         made.append(Viewer(self, listener, stream))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from emu.errors import EmuError, file_error
 from emu.server import sockets
 from emu.words import comma_words
+from frontends.protocol import pack
 
 OPTION = '-display-listen'
 BACKLOG = 128
@@ -69,13 +70,10 @@ class Listener:
         self.socket = sockets.listen_unix(address.host, OPTION, BACKLOG) if address.kind == 'unix' else sockets.listen_tcp(address.host, address.port, OPTION, BACKLOG)
         self.file = os.stat(address.host) if address.kind == 'unix' else None
 
-    def accept(self) -> socket.socket | None:
-        """The next client; None where it has gone again."""
-        try:
-            client = self.socket.accept()[0]
-            if self.address.kind != 'unix': client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            return None
+    def accept(self, room: bool) -> socket.socket | None:
+        """The next client, if there is one, and room for it."""
+        client = sockets.accept(self.socket, room, b'' if self.tls else pack('BYE', 'too many clients'))
+        if client and self.address.kind != 'unix': client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
 
     def right(self, token: str) -> bool:
@@ -110,5 +108,5 @@ def context(address: Address) -> ssl.SSLContext:
     try:
         made.load_cert_chain(address.cert, address.key)
     except (OSError, ssl.SSLError) as error:
-        raise EmuError(f'{OPTION}: cert={address.cert}: {(error.strerror or str(error)).lower()}') from None
+        raise file_error(f'{OPTION}: cert={address.cert}', error) from None
     return made

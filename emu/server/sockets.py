@@ -1,10 +1,11 @@
-"""Sockets that others connect to: a Unix socket's file, which nobody but its owner may open, or an address of TCP."""
+"""Sockets that others connect to: a Unix socket's file, which nobody but its owner may open, or an address of TCP; and who connects."""
 import errno
 import os
 import socket
 import stat
 
 from emu.errors import EmuError, file_error
+from emu.server.loop import DESCRIPTORS
 
 
 def listen_unix(path: str, option: str, backlog: int) -> socket.socket:
@@ -60,7 +61,7 @@ def listen_tcp(host: str, port: int, option: str, backlog: int) -> socket.socket
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind)
     except OSError as error:
-        raise EmuError(f'{option} {host}:{port}: {(error.strerror or str(error)).lower()}') from None
+        raise file_error(f'{option} {host}:{port}', error) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -68,5 +69,21 @@ def listen_tcp(host: str, port: int, option: str, backlog: int) -> socket.socket
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise EmuError(f'{option} {host}:{port}: {(error.strerror or str(error)).lower()}') from None
+        raise file_error(f'{option} {host}:{port}', error) from None
     return listener
+
+
+def accept(listener: socket.socket, room: bool, refusal: bytes) -> socket.socket | None:
+    """The next one who connects; None where he has gone again, or where there is no room, in the caller's opinion or the loop's: then he is told so."""
+    try:
+        client = listener.accept()[0]
+    except OSError:  # gone, or no descriptor left
+        return None
+    if room and client.fileno() < DESCRIPTORS: return client
+    with client:
+        client.setblocking(False)
+        try:
+            client.send(refusal)
+        except OSError:
+            pass
+    return None

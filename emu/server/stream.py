@@ -9,6 +9,7 @@ import time
 from collections import deque
 from typing import Callable, Iterable
 
+from emu.errors import reason
 from emu.server.loop import Loop
 
 CHUNK = 1 << 16  # bytes taken at once
@@ -47,7 +48,7 @@ class Stream:
         except NOT_NOW:
             return self.flush()
         except OSError as error:
-            return self.close(f'{error.strerror or error}'.lower())
+            return self.close(reason(error))
         if not data: return self.close('the other side has gone')
         self.received(data)
         if self.open and self.reading and self.decrypted(): self.loop.after(0, self.readable_still)
@@ -80,7 +81,7 @@ class Stream:
         except NOT_NOW:
             pass
         except OSError as error:
-            return self.close(f'{error.strerror or error}'.lower())
+            return self.close(reason(error))
         self.watch()
         if self.sent and not self.out: self.sent()
         return None

@@ -6,6 +6,7 @@ import warnings
 from typing import NoReturn
 
 from frontends.client import Client, Ended, connect
+from frontends.protocol import VIEW_ONLY
 
 warnings.filterwarnings('ignore', message='Using SDL2 binaries')
 
@@ -26,7 +27,7 @@ def main() -> NoReturn:
     from frontends.sdl.screen import SdlError
     from frontends.sdl.window import Window
     try:
-        window = Window(machine, given.title or machine.welcome['name'], given.owner, given.view_only or bool(machine.ready['flags'] & 1))
+        window = Window(machine, given.title or machine.welcome['name'], given.owner, given.view_only or bool(machine.ready['flags'] & VIEW_ONLY))
     except SdlError as error:
         sys.exit(f'emu view: no window can be opened: {error}')
     try:

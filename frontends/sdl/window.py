@@ -7,11 +7,9 @@ from collections import deque
 from functools import partial
 from typing import Any, Callable, NamedTuple
 
-import numpy as np
 import sdl2
-from PIL import Image
 
-from frontends.client import Client
+from frontends.client import Client, why
 from frontends.sdl.keys import SET_1
 from frontends.sdl.overlay import Pixels, panel
 from frontends.sdl.screen import Screen
@@ -251,9 +249,9 @@ class Window:
         """The machine's picture, dot by dot."""
         path = os.path.abspath(time.strftime('emu-%Y%m%d-%H%M%S.png'))
         try:
-            Image.fromarray(np.ascontiguousarray(self.machine.pixels[:, :, 2::-1])).save(path)
+            self.machine.save(path)
         except OSError as error:
-            return self.tell(f'{path}: {error.strerror or error}')
+            return self.tell(f'{path}: {why(error)}')
         return self.tell(path)
 
     def paste(self) -> None:
@@ -362,7 +360,7 @@ class Window:
         try:
             self.machine.insert(drive, path, writable='floppy' in drive and os.access(path, os.W_OK))
         except OSError as error:
-            self.tell(f'{path}: {error.strerror or error}')
+            self.tell(f'{path}: {why(error)}')
 
 
 def clip(value: int) -> int:

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.assembler import assemble
+from emu.assembler import assemble, assemble_elf
 from frontends.client import Client, Ended, connect
 from frontends.protocol import BY_NUMBER, CLIENT, HEADER, MAGIC, MESSAGES, SERVER, VERSION, WINDOW, Reader, pack
 from tests.conftest import ALL, resident
 from tests.control_guest import kernel
+from tests.guest_code import MACROS
 from tests.net_host import free_port
 
 PATIENCE = 60  # seconds
@@ -315,6 +316,45 @@ def test_a_client_that_does_not_read(run: Run) -> None:
             raise AssertionError('it was not cut off')
     alive(run)
     assert resident(run.process.pid) - before < 40_000
+
+
+LARGE = MACROS + '''
+    begin
+    .irp setting, 0x00000004, 0x0a000001, 0x06400002, 0x00200003, 0x00410004    # DISPI: off, 2560, 1600, 32 bits, on
+    mov edx, 0x1ce
+    mov eax, \\setting & 0xffff
+    out dx, ax
+    inc edx
+    mov eax, \\setting >> 16
+    out dx, ax
+    .endr
+1:  inc dword ptr [0xa0000]         # the first pixel
+    jmp 1b
+    descriptors 0
+idt:
+.bss
+.skip 4096
+stack:
+'''
+
+
+def test_a_large_picture_and_a_slow_client(tmp_path: Path) -> None:
+    """A picture of 16 MB, much more than may wait for a client else, reaches one that reads slowly, again and again."""
+    (tmp_path / 'large').write_bytes(assemble_elf(LARGE))
+    run = Run(tmp_path, '-kernel', str(tmp_path / 'large'), boots=False)
+    try:
+        machine = run.client()
+        for _ in range(3):
+            frames, end = machine.frames, time.monotonic() + PATIENCE
+            machine.say('REFRESH')
+            while machine.frames == frames or machine.pixels.shape != (1600, 2560, 4):
+                machine.work(0.1)
+                time.sleep(0.001)
+                assert time.monotonic() < end
+            machine.shown()
+        assert machine.pixels[0, 0].any() and not machine.pixels[1:].any() and machine.execute('query-status')['running']
+    finally:
+        run.end()
 
 
 def test_last_words(tmp_path: Path) -> None:

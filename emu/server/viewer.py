@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BURST, PAUSE = 16, 0.002  # messages of one client done at a time, and seconds until the next ones
 STRANGER = 4096  # bytes of a message from somebody who is not in yet
 GREETING = 10.0  # seconds to get in
-BEHIND = 1 << 22  # bytes that may wait for a client, frames apart
+BEHIND = 1 << 22  # bytes that may wait for a client, besides the frames that it has not shown
 ON_THE_WAY = 2  # frames
 SLACK = 0.01  # seconds by which a frame may come before its pace would let it
 FIRST_PENALTY, LONGEST_PENALTY = 0.25, 8.0  # seconds for which a token is kept waiting after a wrong one; they double
@@ -49,7 +49,8 @@ class Viewer:
         self.ready = self.view_only = False
         self.deadline = self.loop.after(GREETING, self.too_late)
         self.working = False  # messages wait for their turn
-        self.unseen, self.shape, self.sent, self.shown, self.gap, self.last_frame = Unseen(), (0, 0), 0, 0, 1 / 30, 0.0
+        self.unseen, self.shape, self.sent, self.gap, self.last_frame = Unseen(), (0, 0), 0, 1 / 30, 0.0
+        self.unshown: deque[int] = deque()  # bytes of the last frames, which it has not shown yet
         self.deflate = False
         self.pressed: set[str] = set()
         self.buttons: set[int] = set()
@@ -67,7 +68,7 @@ class Viewer:
     def say(self, name: str, *values: Any) -> None:
         """Sends a message."""
         self.stream.send(pack(name, *values))
-        if self.stream.waiting > BEHIND and name != 'RECT': self.end('it does not read', told=False)
+        if self.stream.waiting > BEHIND + sum(self.unshown): self.end('it does not read', told=False)
 
     def received(self, data: bytes) -> None:
         """Something has arrived."""
@@ -157,7 +158,7 @@ class Viewer:
 
     def wants_frame(self, now: float) -> bool:
         """It has shown what it got, and its pace allows another."""
-        return self.ready and self.gap > 0 and self.sent - self.shown < ON_THE_WAY and now - self.last_frame >= self.gap - SLACK
+        return self.ready and self.gap > 0 and len(self.unshown) < ON_THE_WAY and now - self.last_frame >= self.gap - SLACK
 
     def frame(self, picture: Picture, now: float) -> None:
         """Sends what it has not seen."""
@@ -168,14 +169,16 @@ class Viewer:
         rects = self.unseen.take()
         if not rects: return
         self.sent, self.last_frame = self.sent + 1, now
-        for rect in rects: self.stream.send(encode(picture.pixels, rect, self.deflate))
+        encoded = [encode(picture.pixels, rect, self.deflate) for rect in rects]
+        self.unshown.append(sum(map(len, encoded)))
+        for data in encoded: self.stream.send(data)
         self.say('FRAME', self.sent & 0xffffffff)
 
     def ack(self, number: int) -> None:
         """ACK."""
         ahead = self.sent - number & 0xffffffff
-        if ahead > self.sent - self.shown: raise ProtocolError(f'ACK of frame {number}, which is not on its way')
-        self.shown = self.sent - ahead
+        if ahead > len(self.unshown): raise ProtocolError(f'ACK of frame {number}, which is not on its way')
+        while len(self.unshown) > ahead: self.unshown.popleft()
         self.display.look_soon(self.gap / 2)
 
     def pace(self, rate: int) -> None:

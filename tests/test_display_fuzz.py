@@ -1,4 +1,4 @@
-"""A coverage-guided fuzzer of what listens for clients (emu/server/viewer.py, wire.py and what they use): seconds in `make test`, ten minutes in `make test-all`.
+"""A coverage-guided fuzzer of what listens for clients (emu/server/viewer.py, stream.py and what they use): seconds in `make test`, ten minutes in `make test-all`.
 
 Streams are sequences of messages; one that reaches lines that none reached before is kept, and changed further. The machine is a real one that does not run.
 """
@@ -29,7 +29,7 @@ from tests.conftest import ALL
 from tests.control_guest import kernel
 
 SECONDS = int(os.environ.get('FUZZ', 600 if ALL else 5))
-FILES = ('viewer.py', 'wire.py', 'protocol.py', 'shared_line.py', 'remote_image.py', 'video.py', 'display.py', 'control.py', 'commands.py')
+FILES = ('viewer.py', 'stream.py', 'protocol.py', 'shared_line.py', 'remote_image.py', 'video.py', 'display.py', 'control.py', 'commands.py')
 HELLO = pack('HELLO', MAGIC, VERSION, 0, 7, 'fuzzer')
 CLIENT_MESSAGES = [message for message in MESSAGES if message.sender != SERVER]
 COMMANDS = ('query-status', 'query-block', 'screentext', 'send-key', 'type', 'mouse', 'stop', 'cont', 'eject', 'query-stats', 'system_reset')  # those that write no file

@@ -64,7 +64,7 @@ class Cpu:
     def __init__(self, memory: Memory, bus: Any, model: str = 'default', engine: str = 'optimise',
                  cache_size: int = 64 << 20, cache_policy: str = 'generational', cache_sizes: Mapping[str, int] | None = None,
                  archive: Archive | None = None):
-        self.memory, self.bus, self.model, self.engine = memory, bus, model, engine
+        self.memory, self.model, self.engine = memory, model, engine
         self.state = m = State(self)
         m.tick = 1
         self.now = partial(guest_time, m)  # nanoseconds; who runs the CPU says how time passes (emu/isa/clock.py)
@@ -76,7 +76,7 @@ class Cpu:
         self.asked: set[Key] = set()  # regions that the worker has to do
         self.put_off: set[Key] = set()  # that have to be hotter than others
         self.finished: deque[tuple[Job, tuple[bytes | None, float] | None]] = deque()  # what it is done with
-        self.spent = {'devices': 0.0, 'decoding and patching': 0.0, 'llvm, in the worker': 0.0}
+        self.spent = {'decoding and patching': 0.0, 'llvm, in the worker': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
         m.ram = memory.host
         memory.code_written = self.code_written
@@ -90,6 +90,7 @@ class Cpu:
         self.revival = Revival(min(REVIVABLE, cache_size // 4), archive)
         if engine in ('stencils', 'optimise'):
             self.start_translating(cache_size, cache_policy, cache_sizes or {})
+        self.bus = bus
         self.reset()
 
     # --- what compiled code works on ------------------------------------------------------------------------------------------
@@ -109,15 +110,10 @@ class Cpu:
         m.fetch_pointer = m.address + FIELDS['fetch_buffer'].offset
 
     def connect(self, code: build.Compiled) -> None:
-        """Addresses of handlers and callbacks into State, functions for Python."""
+        """Addresses of handlers into State, functions for Python."""
         m = self.state
         self.handlers = np.array([code.address('h.' + form.name) for form in FORMS], np.int64)
         m.handlers = self.handlers.ctypes.data
-        self.callbacks = []
-        for name, count in CALLBACKS.items():
-            call = ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * (count - 1))(self.guarded(getattr(self, name)))
-            self.callbacks.append(call)
-            setattr(m, 'call_' + name, ctypes.cast(call, ctypes.c_void_p).value)
         self.c_run, self.c_step = code.function('run', 1), code.function('step', 1)
         self.c_take_interrupt, self.c_handle_fault = code.function('take_interrupt', 2), code.function('handle_fault', 1)
         self.clocks = code.function('cycles', 0)
@@ -155,39 +151,43 @@ class Cpu:
         self.cache.forgotten = self.recorder.gone if self.recorder else None
         self.translator.count('COUNT', *['RECORD'] if path else [])
 
-    def guarded(self, method: Callable[..., int | None]) -> Callable[..., int]:
-        """A callback that never raises, and counts its time."""
-        clock, spent = time.perf_counter, self.spent
+    @property
+    def bus(self) -> Any:
+        """What answers ports and devices' memory; a table of ports comes with it (emu/ports)."""
+        return self._bus
 
-        def call(*arguments: int) -> int:
-            started = clock()
-            try:
-                return method(*arguments) or 0
-            except BaseException as error:  # reported after the slice, by run()
-                self.error = self.error or error
-                self.end_slice()
-                return -1
-            finally:
-                spent['devices'] += clock() - started
-        return call
+    @bus.setter
+    def bus(self, bus: Any) -> None:
+        self._bus, m = bus, self.state
+        for name in CALLBACKS.keys() - vars(Cpu).keys(): setattr(self, name, getattr(bus, name, None))
+        if self.engine == 'eager': return
+        table = getattr(bus, 'table', None)
+        m.ports = ctypes.addressof(table) if table else 0
+        self.callbacks = []
+        for name, count in CALLBACKS.items():
+            call = ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * (count - 1))(self.guarded(getattr(self, name), count - 1))
+            self.callbacks.append(call)
+            setattr(m, 'call_' + name, ctypes.cast(call, ctypes.c_void_p).value)
 
-    def port_in(self, port: int, w: int) -> int:
-        return self.bus.port_in(port, w)
+    def guarded(self, method: Callable[..., int | None], count: int) -> Callable[..., int]:
+        """A callback that never raises. Two and three arguments are spelled out: a call by *arguments takes longer than all the rest."""
+        def failed(error: BaseException) -> int:  # reported after the slice, by run()
+            self.error = self.error or error
+            self.end_slice()
+            return -1
 
-    def port_out(self, port: int, w: int, v: int) -> None:
-        self.bus.port_out(port, w, v & ((1 << w) - 1))
+        def two(a: int, b: int) -> int:
+            try: return method(a, b) or 0
+            except BaseException as error: return failed(error)
 
-    def port_in_block(self, port: int, w: int, p: int, n: int) -> None:
-        self.bus.port_in_block(port, w, p, n)
+        def three(a: int, b: int, c: int) -> int:
+            try: return method(a, b, c) or 0
+            except BaseException as error: return failed(error)
 
-    def port_out_block(self, port: int, w: int, p: int, n: int) -> None:
-        self.bus.port_out_block(port, w, p, n)
-
-    def mmio_read(self, physical: int, w: int) -> int:
-        return self.bus.mmio_read(physical, w)
-
-    def mmio_write(self, physical: int, w: int, v: int) -> None:
-        self.bus.mmio_write(physical, w, v & ((1 << w) - 1))
+        def others(*arguments: int) -> int:
+            try: return method(*arguments) or 0
+            except BaseException as error: return failed(error)
+        return two if count == 2 else three if count == 3 else others
 
     def log_interrupt(self, vector: int, code: int, kind: int) -> None:
         self.log.interrupt(vector, code, kind)
@@ -494,12 +494,11 @@ class Cpu:
         if word == 0:
             self.c_write_protect(self.state.address, physical)
 
-    def interpreting(self) -> float:
-        """Seconds spent interpreting."""
-        if self.engine == 'eager':
-            return 0.0
-        cycles, seconds = self.clocks(), time.perf_counter()
-        return self.state.cycles * (seconds - self.began[1]) / max(cycles - self.began[0], 1)
+    def times(self) -> dict[str, float]:
+        """Seconds spent, for --stats; interpreting includes the devices."""
+        if self.engine == 'eager': return self.spent
+        second = (self.clocks() - self.began[0]) / (time.perf_counter() - self.began[1])
+        return {'devices': self.state.device_cycles / second, **self.spent, 'reviving and archiving': self.revival.spent, 'interpreting': self.state.cycles / second}
 
     def statistics(self) -> dict[str, Any]:
         """The cache's part of --stats."""

@@ -37,7 +37,7 @@ class Log:
         cpu.log = self
         self.m.logging = LOG_CODE * ('in_asm' in kinds) | LOG_INTERRUPTS * ('int' in kinds)
         if 'exec' in kinds: cpu.each_block = self.block
-        if 'io' in kinds: bus.trace = self.access
+        if 'io' in kinds: bus.trace, self.m.ports = self.access, 0
         if 'unimp' in kinds: bus.unimplemented = self.unimplemented
 
     def line(self, text: str) -> None:

@@ -313,7 +313,7 @@ class Machine:
         return {'guest': {k: v for k, v in guest.items() if v is not None}, 'cache': self.cpu.statistics(),
                 'devices': {name: dict(drive.image.counts) for name, drive in self.drives.items() if drive.image}
                 | {f'net{n}': dict(wire.counts) for n, wire in enumerate(self.wires)},
-                'time': {**self.spent, **self.cpu.spent, 'reviving and archiving': self.cpu.revival.spent, 'interpreting': self.cpu.interpreting(), 'total': total}}
+                'time': {**self.spent, **self.cpu.times(), 'total': total}}
 
     def writer(self, path: Any, mode: str) -> Any:
         """What writes a device's bytes to a file."""

@@ -3,14 +3,18 @@
 A device registers a window with `read(port, width) -> value` and `write(port, width, value)`, widths in bits; for memory the first argument is the
 offset in the window. An access that a window does not take (wider than it wants, or across its end) is made of two of half the width, as a PC's
 chipset does for 8-bit devices. Where nothing answers, reads give all ones and writes are lost. Windows may overlap: the one added last wins a port.
-Nothing that a guest does raises an exception here. The CPU's side is the six methods that emu/isa/language.py calls.
+Nothing that a guest does raises an exception here. The CPU's side is the six methods that emu/isa/language.py calls, and the table of ports: a device whose
+registers are texts (emu/ports) gives its block with a window, and compiled code answers for it.
 """
 import ctypes
 from typing import Callable, Literal, NamedTuple
 
+from emu.ports import WIDE
+from emu.ports.block import Block
+
 Read = Callable[[int, int], int]
 Write = Callable[[int, int, int], None]
-Block = Callable[[int, int, memoryview], None]
+BlockMove = Callable[[int, int, memoryview], None]
 
 UNITS: dict[int, Literal['B', 'H', 'I']] = {8: 'B', 16: 'H', 32: 'I'}  # of the struct module
 
@@ -23,8 +27,9 @@ class Window(NamedTuple):
     read: Read
     write: Write
     wide: bool = True  # takes 16 and 32 bits too
-    read_block: Block | None = None  # (port, width, memory to fill): a whole `rep ins`
-    write_block: Block | None = None
+    read_block: BlockMove | None = None  # (port, width, memory to fill): a whole `rep ins`
+    write_block: BlockMove | None = None
+    entry: int = 0  # in the table
 
 
 class Bus:
@@ -40,22 +45,34 @@ class Bus:
         self.trace: Callable[[str, int, int, int], None] | None = None
         self.unimplemented: Callable[[str, int], None] | None = None
         self.reported: set[tuple[str, int]] = set()
+        self.table = (ctypes.c_int64 * (0x10000 + 4))()  # State's `ports`
+        self.blocks: list[Block] = []
 
     def add_ports(self, first: int, count: int, read: Read, write: Write, wide: bool = False,
-                  read_block: Block | None = None, write_block: Block | None = None) -> Window:
-        """Gives `count` ports to a device; without `wide` it sees bytes only."""
-        window = Window(first, first + count, read, write, wide, read_block, write_block)
+                  read_block: BlockMove | None = None, write_block: BlockMove | None = None, block: Block | None = None) -> Window:
+        """Gives `count` ports to a device; without `wide` it sees bytes only. `block`: `read` and `write` are texts on it, of its kind."""
+        entry = 0
+        if block:
+            entry = ctypes.addressof(block) | WIDE * wide
+            if block not in self.blocks: self.blocks.append(block)
+            block.number = self.blocks.index(block)
+        window = Window(first, first + count, read, write, wide, read_block, write_block, entry)
         self.windows.append(window)
-        self.ports.update(dict.fromkeys(range(first, first + count), window))
+        for port in range(first, first + count): self.give(port, window)
         return window
+
+    def give(self, port: int, window: Window) -> None:
+        """A port is this window's from now on."""
+        self.ports[port], self.table[port] = window, window.entry
 
     def remove_ports(self, window: Window) -> None:
         """Takes a window's ports back; those that it had taken from another are that one's again."""
         self.windows = [other for other in self.windows if other is not window]
         for port in range(window.first, window.end):
             under = [other for other in self.windows if other.first <= port < other.end]
-            if under: self.ports[port] = under[-1]
+            if under: self.give(port, under[-1])
             else: self.ports.pop(port, None)
+            if not under: self.table[port] = 0
 
     def add_mmio(self, first: int, size: int, read: Read, write: Write, wide: bool = True) -> Window:
         """Gives `size` bytes of physical addresses to a device; the page map must not have them as memory."""
@@ -69,6 +86,11 @@ class Bus:
 
     # --- ports: what the CPU calls ----------------------------------------------------------------------------------------------
 
+    def outside(self, number: int, call: int) -> int:
+        """A text asks its device for something."""
+        block = self.blocks[number]
+        return getattr(block, block.CALLS[call])()
+
     def port_in(self, port: int, w: int) -> int:
         """Reads w bits."""
         if (window := self.ports.get(port)) and w == 8 and not self.trace: return window.read(port, 8) & 0xff  # what input does, where drivers poll
@@ -77,8 +99,9 @@ class Bus:
         return value
 
     def port_out(self, port: int, w: int, v: int) -> None:
-        """Writes w bits."""
+        """Writes the low w bits of v."""
         if (window := self.ports.get(port)) and w == 8 and not self.trace: return window.write(port, 8, v & 0xff)
+        v &= (1 << w) - 1
         if self.trace: self.trace('out', port, w, v)
         self.output(port, w, v)
         return None
@@ -140,13 +163,14 @@ class Bus:
         return value
 
     def mmio_write(self, physical: int, w: int, v: int) -> None:
-        """Writes w bits."""
+        """Writes the low w bits of v."""
         window = self.window(physical, w)
         if window and not self.takes(window, physical, w):
             half = w >> 1
             self.mmio_write(physical, half, v & ((1 << half) - 1))
             self.mmio_write(physical + (half >> 3), half, v >> half)
             return
+        v &= (1 << w) - 1
         if self.trace: self.trace('write', physical, w, v)
         if window: window.write(physical - window.first, w, v & ((1 << w) - 1))
         else: self.unclaimed('write', physical & -4096)

@@ -11,19 +11,19 @@ from typing import Callable
 
 from emu.hw.bus import Bus
 from emu.mem.memory import PAGE, PAGE_READ, PAGE_WRITE, Memory
+from emu.ports.pages import Registers
 
 VERIFY, TO_MEMORY, FROM_MEMORY = 0, 1, 2  # transfer types of the mode register, bits 2 and 3
 AUTOINIT, DECREMENT, CASCADE = 0x10, 0x20, 0xc0  # others of its bits
 BLOCK = 0x80
 DISABLE = 4  # of the command register
-PAGES = {7: 0, 3: 1, 1: 2, 2: 3, 15: 4, 11: 5, 9: 6, 10: 7}  # port 80h + n: the channel; the others only keep what is written; 80h shows POST codes
+PAGE_OF = 7, 3, 1, 2, 15, 11, 9, 10  # by channel: n of its page register, port 80h + n; the others only keep what is written
 
 
 class Channel:
     """One channel: what the guest programmed (base), where it is, and who asks for it."""
 
     def __init__(self) -> None:
-        self.page = 0
         self.ready: Callable[[], None] = lambda: None
         self.clear()
 
@@ -94,11 +94,11 @@ class Dma:
     def __init__(self, bus: Bus, memory: Memory):
         self.bus, self.memory = bus, memory
         self.chips = Chip(0), Chip(1)
-        self.others = bytearray(16)  # page registers that belong to no channel
+        self.latches = Registers()
         self.reset()
         for first in (0x00, 0x10): bus.add_ports(first, 16, lambda port, w: self.read_register(0, port & 15), lambda port, w, v: self.write_register(0, port & 15, v))
         bus.add_ports(0xc0, 32, lambda port, w: self.read_register(1, port >> 1 & 15), lambda port, w, v: self.write_register(1, port >> 1 & 15, v))
-        for first, count in ((0x80, 18), (0x93, 13)): bus.add_ports(first, count, self.read_page, self.write_page)  # 92h is another's
+        for first, count in ((0x80, 18), (0x93, 13)): bus.add_ports(first, count, self.latches.read, self.latches.write, block=self.latches)  # 92h is another's
 
     def reset(self) -> None:
         """RESET, and what a BIOS does after it."""
@@ -106,8 +106,7 @@ class Dma:
             chip.clear()
             for channel in chip.channels:
                 channel.clear()
-                channel.page = 0
-        self.others[:] = bytes(16)
+        self.latches.pages[:] = bytes(16)
         self.chips[1].channels[0].masked, self.chips[1].channels[0].mode = False, CASCADE
 
     # --- what devices call -----------------------------------------------------------------------------------------------------------
@@ -153,7 +152,7 @@ class Dma:
         The count is one less than the number of transfers; terminal count is when it passes zero ("Base and Current Word Count").
         """
         channel, shift = self.channel(n), self.chips[n >> 2].shift
-        page = channel.page << 16 & (0xfe0000 if shift else 0xff0000)
+        page = self.latches.pages[PAGE_OF[n]] << 16 & (0xfe0000 if shift else 0xff0000)
         down = bool(channel.mode & DECREMENT)
         left = min(size >> shift, channel.count + 1)
         ended = left == channel.count + 1
@@ -210,17 +209,6 @@ class Dma:
         stored = self.channel(n).mode >> 2 & 3 == TO_MEMORY
         for first, count, _ in self.advance(n, size)[0]:
             if stored: self.store(first, b'\xff' * count)
-
-    def read_page(self, port: int, w: int) -> int:
-        """80h to 9Fh."""
-        n = port & 15
-        return self.channel(PAGES[n]).page if n in PAGES else self.others[n]
-
-    def write_page(self, port: int, w: int, v: int) -> None:
-        """80h to 9Fh."""
-        n = port & 15
-        if n in PAGES: self.channel(PAGES[n]).page = v
-        else: self.others[n] = v
 
 
 def turned(data: bytes, unit: int) -> bytes:

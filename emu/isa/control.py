@@ -4,9 +4,9 @@ A target beyond the segment's limit is #GP(0) before anything else happens.
 """
 from emu.isa.debug import observe_port
 from emu.isa.flags import condition
-from emu.isa.language import port_in, port_out
 from emu.isa.operands import branch, check_target, get_reg, jump, push, put_reg, relative, set_esp, src, top
 from emu.isa.privilege import check_io
+from emu.ports import read_port, write_port
 
 
 def JCC(m, i):
@@ -69,11 +69,11 @@ def IN(m, i):
     port = src(m, i, 16)
     check_io(m, port, i.w)
     observe_port(m, port, i.w)
-    put_reg(m, 0, i.w, port_in(m, port, i.w))
+    put_reg(m, 0, i.w, read_port(m, port, i.w))
 
 
 def OUT(m, i):
     port = src(m, i, 16)
     check_io(m, port, i.w)
     observe_port(m, port, i.w)
-    port_out(m, port, i.w, get_reg(m, 0, i.w))
+    write_port(m, port, i.w, get_reg(m, 0, i.w))

@@ -59,6 +59,7 @@ code_map        64  1   host address of 2**20 64-bit words, one a physical page:
 blob_map        64  1   the same for what was translated; 0: whoever hears of stores to code knows
 ram             64  1   host address of RAM's first byte, of physical address 0
 vga             64  1   host address of the display adapter's block (emu/mem/vga.py), or 0: there is none
+ports           64  1   host address of the table of devices whose registers are texts (emu/ports), or 0: Python answers for all
 budget          64  1   instructions that may still retire in this slice
 floor           64  1   the interpreter returns where the budget has come down to this
 deferred        64  1   instructions taken off the budget to end the slice early
@@ -95,6 +96,7 @@ call_port_in_block  64 1
 call_port_out_block 64 1
 call_mmio_read  64  1
 call_mmio_write 64  1
+call_outside    64  1
 call_code_written 64 1
 call_log_interrupt 64 1
 call_log_code   64  1
@@ -109,7 +111,8 @@ leave           64  1   or out to the interpreter (emu/jit/interpreter.py)
 records         64  1   host address of the interpreter's decoded records
 heat            64  1   host address of the block counters
 translated      64  1   instructions retired in translations
-cycles          64  1   the host's clock cycles spent interpreting
+cycles          64  1   the host's clock cycles spent interpreting,
+device_cycles   64  1   and in callbacks
 slice           64  1   the budget that this slice began with
 tick            64  1   nanoseconds of guest time an instruction takes; 0: guest time follows the host's clock (emu/isa/clock.py)
 skipped         64  1   with a tick: nanoseconds that passed while halted

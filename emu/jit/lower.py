@@ -15,13 +15,14 @@ from typing import Any, Callable, Iterable
 
 from emu.decoder import record
 from emu.isa import language, sse_lower, state, x87_lower
+from emu.ports import block
 
 BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mult: ('mul', operator.mul), ast.BitAnd: ('and', operator.and_),
           ast.BitOr: ('or', operator.or_), ast.BitXor: ('xor', operator.xor), ast.LShift: ('shl', operator.lshift), ast.RShift: ('ashr', operator.rshift)}
 COMPARE = {ast.Eq: ('eq', operator.eq), ast.NotEq: ('ne', operator.ne), ast.Lt: ('slt', operator.lt), ast.LtE: ('sle', operator.le),
            ast.Gt: ('sgt', operator.gt), ast.GtE: ('sge', operator.ge)}
-CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'code_written': 2,
-             'log_interrupt': 4, 'log_code': 3}
+CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'outside': 3,
+             'code_written': 2, 'log_interrupt': 4, 'log_code': 3}  # arguments, with `m`
 
 
 HOST = x87_lower.NAMES | sse_lower.NAMES  # primitives that are functions of the host's instructions
@@ -52,7 +53,12 @@ class Record(str):
     """The text's `i`: the name of a pointer to a decoded record, or '' where all of the instruction is known."""
 
 
-Value = Any  # int | bool | Word | Bit | Slot | Machine | Record
+class Device(str):
+    """The `self` of a device's texts: the name of a pointer to its block (emu/ports/block.py)."""
+
+
+POINTERS: dict[str, type[str]] = {'m': Machine, 'i': Record, 'self': Device}  # parameters of these names are no integers
+Value = Any  # int | bool | Word | Bit | Slot | Machine | Record | Device
 
 
 def known(x: Value) -> bool:
@@ -122,7 +128,7 @@ class Program:
     def signature(self, name: str) -> str:
         """Everything of a definition or declaration but its first word."""
         text, constants = self.asked[name]
-        params = ', '.join(f'ptr %{p}' if p in 'mi' else f'i64 %{p}' for n, p in enumerate(parameters(text)) if n not in constants)
+        params = ', '.join(f'ptr %{p}' if p in POINTERS else f'i64 %{p}' for n, p in enumerate(parameters(text)) if n not in constants)
         return f'{"{i64, i1}" if may_fault(text) else "i64"} @"{name}"({params}) nounwind'
 
 
@@ -193,12 +199,15 @@ class Lower:
 
     def state_place(self, name: str, index: Value) -> str:
         """A pointer to a field of State."""
-        field = state.FIELDS[name]
+        return self.field_place('%m', state.FIELDS[name], index)
+
+    def field_place(self, base: str, field: state.Field, index: Value) -> str:
+        """A pointer to a field of what `base` points to."""
         if known(index):
-            assert 0 <= index < field.count, f'{name}[{index}]'
-            return self.emit(f'getelementptr i8, ptr %m, i64 {field.offset + index * field.stride}', str)
+            assert 0 <= index < field.count, f'{field}[{index}]'
+            return self.emit(f'getelementptr i8, ptr {base}, i64 {field.offset + index * field.stride}', str)
         offset = self.emit(f'add i64 {self.emit(f"mul i64 {self.word(index)}, {field.stride}")}, {field.offset}')
-        return self.emit(f'getelementptr i8, ptr %m, i64 {offset}', str)
+        return self.emit(f'getelementptr i8, ptr {base}, i64 {offset}', str)
 
     def read_state(self, name: str, index: Value) -> Value:
         if (name, index) in self.known_state:
@@ -216,6 +225,23 @@ class Lower:
     def record_place(self, i: Record, name: str) -> str:
         assert i and name in record.FIELDS, f'the field i.{name} is not known here ({self.fields})'
         return self.emit(f'getelementptr i8, ptr {i}, i64 {record.FIELDS[name].offset}', str)
+
+    def get(self, base: str, name: str, index: Value) -> Value:
+        """The field or element of a text's `m`, `i` or `self`."""
+        owner = self.env[base]
+        if isinstance(owner, Record): return self.read_record(owner, name)
+        if not isinstance(owner, Device): return self.read_state(name, index)
+        field = block.field(self.globals['Registers'], name)
+        return self.load(self.field_place(owner, field, index), field.bits)
+
+    def put(self, base: str, name: str, index: Value, v: Value) -> None:
+        """Stores it."""
+        owner = self.env[base]
+        if isinstance(owner, Record): self.store(v, self.record_place(owner, name), record.FIELDS[name].bits)
+        elif not isinstance(owner, Device): self.write_state(name, index, v)
+        else:
+            field = block.field(self.globals['Registers'], name)
+            self.store(v, self.field_place(owner, field, index), field.bits)
 
     def fault(self, vector: Value, code: Value) -> None:
         """`raise Fault`: known ones share a block."""
@@ -248,7 +274,7 @@ class Lower:
         outer = self.env, self.ret, self.globals, self.text
         names = parameters(text)
         assert len(names) == len(args), f'{text.__name__} takes {names}'
-        self.env = {n: self.as_record(v) if n == 'i' else v for n, v in zip(names, args)}
+        self.env = {n: self.as_pointer(n, v) for n, v in zip(names, args)}
         self.ret = SimpleNamespace(exit=self.new(), slot=None, constant=None, depth=self.depth, reached=False)
         self.globals, self.text = text.__globals__, text
         self.block(tree(text).body)
@@ -262,14 +288,15 @@ class Lower:
             return 0  # it always raises: what follows is never reached
         return self.emit(f'load i64, ptr {ret.slot}') if ret.slot else ret.constant
 
-    def as_record(self, v: Value) -> Value:
-        return Record(self.pointer(v)) if isinstance(v, Word) else v
+    def as_pointer(self, parameter: str, v: Value) -> Value:
+        """What a parameter gets: an address becomes a pointer where its name asks for one."""
+        return POINTERS[parameter](self.pointer(v)) if parameter in POINTERS and isinstance(v, Word) else v
 
     def operands(self, text: Callable[..., Any], args: list[Value]) -> tuple[str, str]:
         """The function for these arguments, and the call's argument list."""
         constants = {n: int(v) for n, v in enumerate(args) if known(v)}
         name = self.program.ask(text, constants)
-        given = [f'ptr {self.as_record(v)}' if isinstance(v, (Machine, Record)) or p == 'i' else f'i64 {self.word(v)}'
+        given = [f'ptr {self.as_pointer(p, v)}' if p in POINTERS else f'i64 {self.word(v)}'
                  for n, (p, v) in enumerate(zip(parameters(text), args)) if n not in constants]
         return name, ', '.join(given)
 
@@ -291,16 +318,23 @@ class Lower:
     def primitive(self, text: Callable[..., Any], args: list[Value]) -> Value:
         name = text.__name__
         if name in CALLBACKS:
-            target = self.emit(f'load ptr, ptr {self.state_place("call_" + name, 0)}', str)
-            inside = self.emit('call i1 @sse_out(ptr %m)', str)
-            v = self.emit(f'call i64 {target}({", ".join(f"i64 {self.word(v)}" for v in args[1:])})')
-            self.lines.append(f'  call void @sse_back(ptr %m, i1 {inside})')
-            return v
+            return self.callback(name, args[1:])
         if name in HOST:
             return self.emit(f'call i64 @{name}({", ".join(["ptr %m", *(f"i64 {self.word(v)}" for v in args[1:])])})')
         if all(known(v) for v in args):
             return text(*args)
         return getattr(self, 'p_' + name)(*args)
+
+    def callback(self, name: str, args: list[Value]) -> Value:
+        """Calls Python, and counts its time."""
+        target = self.emit(f'load ptr, ptr {self.state_place("call_" + name, 0)}', str)
+        inside = self.emit('call i1 @sse_out(ptr %m)', str)
+        start = self.emit('call i64 @llvm.readcyclecounter()')
+        v = self.emit(f'call i64 {target}({", ".join(f"i64 {self.word(v)}" for v in args)})')
+        spent = self.emit(f'sub i64 {self.emit("call i64 @llvm.readcyclecounter()")}, {start}')
+        self.write_state('device_cycles', 0, self.emit(f'add i64 {self.read_state("device_cycles", 0)}, {spent}'))
+        self.lines.append(f'  call void @sse_back(ptr %m, i1 {inside})')
+        return v
 
     def p_host_clock(self, m: Value) -> Value:
         f, spec = self.emit(f'load ptr, ptr {self.state_place("clock_gettime", 0)}', str), self.slot('[2 x i64]')  # struct timespec
@@ -369,10 +403,9 @@ class Lower:
                     raise SyntaxError(f'{self.text and self.text.__name__}: {n.id} has no value here')
                 return self.emit(f'load i64, ptr {v}') if isinstance(v, Slot) else v
             case ast.Attribute(value=ast.Name(id=base)):
-                owner = self.env[base]
-                return self.read_record(owner, n.attr) if isinstance(owner, Record) else self.read_state(n.attr, 0)
-            case ast.Subscript(value=ast.Attribute(attr=name)):
-                return self.read_state(name, self.expr(n.slice))
+                return self.get(base, n.attr, 0) if base in self.env else getattr(self.globals[base], n.attr)
+            case ast.Subscript(value=ast.Attribute(value=ast.Name(id=base), attr=name)):
+                return self.get(base, name, self.expr(n.slice))
             case ast.Subscript(value=ast.Name(id=name)):
                 return self.table(name, self.globals[name], self.expr(n.slice))
             case ast.BinOp():
@@ -396,6 +429,12 @@ class Lower:
                 return self.emit(f'select i1 {self.bit(c)}, i64 {a}, i64 {b}')
             case ast.Call(func=ast.Name(id='attempt')):
                 return self.call_outlined(self.globals[n.args[1].id], [self.expr(n.args[0]), *map(self.expr, n.args[2:])], attempt=True)  # type: ignore[attr-defined]
+            case ast.Call(func=ast.Attribute(value=ast.Name(id='self'), attr=name)):
+                registers = self.globals['Registers']
+                if name in registers.CALLS: return self.callback('outside', [self.get('self', 'number', 0), registers.CALLS.index(name)])
+                return self.inline(getattr(registers, name), [self.env['self'], *map(self.expr, n.args)])
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)):
+                return self.inline(getattr(self.globals[name], method), [self.expr(a) for a in n.args])
             case ast.Call(func=ast.Name(id=name)):
                 return self.call(self.globals[name], [self.expr(a) for a in n.args])
         raise SyntaxError(f'not in the language of the texts: {ast.unparse(n)}')
@@ -463,13 +502,9 @@ class Lower:
                     slot = self.env[name] = self.slot()
                 self.store(v, slot, 64)
             case ast.Attribute(value=ast.Name(id=base)):
-                owner = self.env[base]
-                if isinstance(owner, Record):
-                    self.store(v, self.record_place(owner, target.attr), record.FIELDS[target.attr].bits)
-                else:
-                    self.write_state(target.attr, 0, v)
-            case ast.Subscript(value=ast.Attribute(attr=name)):
-                self.write_state(name, self.expr(target.slice), v)
+                self.put(base, target.attr, 0, v)
+            case ast.Subscript(value=ast.Attribute(value=ast.Name(id=base), attr=name)):
+                self.put(base, name, self.expr(target.slice), v)
             case _:
                 raise SyntaxError(f'not in the language of the texts: {ast.unparse(target)}')
 
@@ -565,7 +600,7 @@ class Outlined(Lower):
         super().__init__(program)
         text, constants = program.asked[name]
         names = parameters(text)
-        args = [constants[n] if n in constants else Machine('%m') if p == 'm' else Record('%i') if p == 'i' else Word(f'%{p}') for n, p in enumerate(names)]
+        args = [constants[n] if n in constants else POINTERS.get(p, Word)(f'%{p}') for n, p in enumerate(names)]
         v = self.inline(text, args)
         v = 0 if v is None else self.word(v)
         pair = may_fault(text)

@@ -29,6 +29,7 @@ KERNELS = {
     'bytecode': 'bytecode interpreter, indirect jumps', 'strings': 'rep movs, rep stos', 'x87': 'x87: five bodies', 'rewrite': 'code that rewrites itself',
     'together': 'code, data and stack in one page',
     'functions': '16,000 small functions in turn', 'real_sieve': 'real mode: sieve', 'real_calls': 'real mode: far calls and pointers',
+    'protected_calls': '16-bit protected mode: far calls and pointers', 'protected_ints': '16-bit protected mode: INT, IRET, POPF, STI',
 }
 CFLAGS = ('-m32 -O2 -march=i686 -mno-sse -mno-mmx -mfpmath=387 -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables '
           '-fcf-protection=none -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror').split()

@@ -20,7 +20,7 @@ from emu.isa.clock import guest_time, retired
 from emu.isa.flags import IF, RF, TF
 from emu.isa.reset import reset
 from emu.isa.state import COUNTERS, CS, FIELDS, State
-from emu.jit import build, dispatch, eager, fetch, optimise
+from emu.jit import build, calls, dispatch, eager, fetch, optimise
 from emu.jit.copying import LONGEST
 from emu.jit.lower import CALLBACKS
 from emu.jit.patch import Translator
@@ -126,7 +126,8 @@ class Cpu:
     def start_translating(self, size: int, policy: str, sizes: Mapping[str, int]) -> None:
         """The two ways out of translations, the cache, the translator."""
         m, code = self.state, build.interpreter()
-        m.lookup, m.leave = code.address('lookup'), code.address('leave')
+        m.lookup, m.leave, m.failed = code.address('lookup'), code.address('leave'), code.address('failed')
+        for name, n in calls.NUMBERS.items(): m.calls[n] = code.address(name)
         self.cache = TranslationCache(CodeMemory(size), size, policy, self.index, self.uses, sizes)
         self.translator = Translator(*build.stencils(), self.decode, partial(code.function('copy_block', 6), m.address))
         self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
@@ -210,6 +211,7 @@ class Cpu:
         self.records[rows[hit], 0] = -1
         if self.cache:
             host = page + (granule & 4095)
+            self.state.changes += 1
             if self.cache.invalidate(host >> 6): self.rewritten[host >> 6] += 1
             if len(self.rewritten) > MOST_REWRITTEN:
                 self.rewritten.clear()
@@ -235,6 +237,7 @@ class Cpu:
 
     def flush(self) -> None:
         """Drops the TLBs."""
+        self.state.changes += 1
         if self.engine != 'eager':
             self.c_flush(self.state.address)
         else:
@@ -397,6 +400,7 @@ class Cpu:
             self.put_off.add(blob.key)
             return self.count_from(blob, WARM * PATIENCE)
         self.revival.missed()
+        if not self.part(blob.key, m.eip): return  # it is one instruction, which calls a text: nothing to optimise
         covered: list[Blob] = []
         chosen = region(m.eip, partial(self.neighbour, blob.key, covered), p & 4095)
         for other in covered: self.count_from(other, NEVER)
@@ -475,8 +479,7 @@ class Cpu:
 
     def translation(self, key: Key, room: int) -> Blob | None:
         """A new translation of a block: of stencils, or optimised where everything is to be at once."""
-        if self.at_once:
-            if not self.part(key, key[1]): return None
+        if self.at_once and self.part(key, key[1]):
             chosen = region(key[1], partial(self.part, key), key[0] & 4095)
             obj, seconds = optimise.compile_region(chosen, key[2])
             if obj and (image := optimise.image(obj, chosen, key[2], self.guest_bytes(key, chosen), seconds)): return self.placed(image, key)

@@ -4,7 +4,7 @@ typedef unsigned int u32;
 typedef unsigned char u8;
 
 u32 sieve(u32), crc32(u32), matrix(u32), quicksort(u32), fibonacci(u32), bytecode(u32), strings(u32), x87(u32), rewrite(u32), together(u32), functions(u32);
-u32 real_sieve(u32), real_calls(u32);  /* the platform's, for only a bare PC has a real mode */
+u32 real_sieve(u32), real_calls(u32), protected_calls(u32), protected_ints(u32);  /* the platform's, for only a bare PC has real mode and segments */
 
 void put(const char *text);        /* the platform's: writes a line, all of it, now */
 void bench(const char *words);     /* runs the kernels named in words: "sieve crc32=5", all of them where none is */

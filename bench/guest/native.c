@@ -35,6 +35,21 @@ u32 real_calls(u32 count) {
     return (u32)dx << 16 | ax;
 }
 
+u32 protected_calls(u32 count) { return real_calls(count); }
+
+u32 protected_ints(u32 count) {
+    u16 ax = 1, dx = 0, kept = 0, mine = 0;
+    while (count--) {
+        ax += kept + 1;
+        kept = ax;
+        ax = (ax & 0xff00) | (u8)(ax + 0x12);
+        ax += mine;
+        dx += ax;  /* CF is clear, as the service has left it */
+        ax ^= dx;
+    }
+    return (u32)dx << 16 | ax;
+}
+
 int main(int count, char **arguments) {
     static char words[1000];
     for (int i = 1; i < count; i++) strcat(strcat(words, arguments[i]), " ");

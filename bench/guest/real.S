@@ -1,25 +1,38 @@
-/* 16-bit kernels in real mode, the platform on a bare PC: each goes there and comes back. A sieve in one segment, and a large-model program's far calls
-   with far pointers. native.c has the same in C, for the checksums. */
+/* 16-bit kernels, the platform on a bare PC: each goes to its mode and comes back. In real mode a sieve in one segment, and a large-model program's far calls
+   with far pointers; in protected mode the latter with selectors, and a program that calls a system by INT. native.c has the same in C, for the checksums. */
 .intel_syntax noprefix
 .set CODE, 0x10000                      /* where the 16-bit part runs; its data, its stack */
 .set DATA, 0x2000
 .set STACK, 0x3000
 .set SIZE, 30000                        /* of the sieve */
+.set OTHER_CODE, 0x28                   /* selectors of protected mode: what is called, */
+.set CALLER_DATA, 0x30                  /* who calls, at DATA and STACK, */
+.set CALLER_STACK, 0x38
+.set SERVICE_DATA, 0x40                 /* and the service's variable */
 
 .text
-.globl real_sieve, real_calls
+.globl real_sieve, real_calls, protected_calls, protected_ints
 real_sieve:
     mov edx, offset sieve16 - begin
     jmp 1f
 real_calls:
-    mov edx, offset calls16 - begin
-1:  mov ecx, [esp + 4]
+    mov edx, offset calls_real - begin
+1:  mov eax, offset real_mode - begin
+    jmp 3f
+protected_calls:
+    mov edx, offset calls_protected - begin
+    jmp 2f
+protected_ints:
+    mov edx, offset ints - begin
+2:  mov eax, offset protected_mode - begin
+3:  mov ecx, [esp + 4]
     push ebx
     push esi
     push edi
     push ebp
     mov ebx, edx
     mov edx, ecx
+    mov ebp, eax
     mov esi, offset begin
     mov edi, CODE
     mov ecx, offset end - begin
@@ -28,6 +41,10 @@ real_calls:
     mov ecx, edx
     mov [old_esp], esp
     lgdt [table]
+    lidt [vectors_table]
+    mov al, 0xff                        /* no interrupts but the program's own */
+    out 0x21, al
+    out 0xa1, al
     .byte 0xea                          /* jmp 18h:protected16 */
     .long protected16 - begin
     .word 0x18
@@ -49,6 +66,21 @@ back:
 .code16
 begin:
 protected16:
+    jmp bp
+protected_mode:
+    mov ax, CALLER_DATA
+    mov ds, ax
+    mov es, ax
+    mov ax, CALLER_STACK
+    mov ss, ax
+    xor esp, esp
+    cld
+    call bx
+    mov ebx, eax
+    .byte 0x66, 0xea                    /* jmp 8:back */
+    .long back
+    .word 8
+real_mode:
     mov ax, 0x20
     mov ds, ax
     mov es, ax
@@ -113,7 +145,8 @@ sieve16:                                /* ECX rounds: EAX = EAX * 31 + the prim
     jnz 1b
     ret
 
-calls16:                                /* ECX rounds: DX:AX = mix(DX:AX, table) */
+.macro calls name, code, data              /* ECX rounds: DX:AX = mix(DX:AX, table), which is in segment `code` */
+\name:
     xor bx, bx
     xor al, al
 1:  mov [bx], al
@@ -123,12 +156,12 @@ calls16:                                /* ECX rounds: DX:AX = mix(DX:AX, table)
     mov ax, 1
     xor dx, dx
 2:  push ecx
-    push DATA
+    push \data
     push 0
     push dx
     push ax
     .byte 0x9a                          /* call far mix */
-    .word mix - begin, CODE >> 4
+    .word mix - begin, \code
     add sp, 8
     pop ecx
     dec ecx
@@ -137,6 +170,9 @@ calls16:                                /* ECX rounds: DX:AX = mix(DX:AX, table)
     movzx eax, ax
     or eax, edx
     ret
+.endm
+    calls calls_real, CODE >> 4, DATA
+    calls calls_protected, OTHER_CODE, CALLER_DATA
 
 mix:
     push bp
@@ -161,12 +197,53 @@ mix:
     pop si
     pop bp
     retf
+
+ints:                                   /* ECX rounds: AX and DX through a service, which also keeps a sum, and a stretch without interrupts */
+    mov ax, 1
+    xor dx, dx
+    mov word ptr [0], 0
+1:  mov bl, 0x12
+    int 0x21
+    pushf
+    cli
+    add ax, [0]
+    popf
+    adc dx, ax
+    sti
+    xor ax, dx
+    dec ecx
+    jnz 1b
+    shl edx, 16
+    movzx eax, ax
+    or eax, edx
+    ret
+
+service:
+    push bp
+    mov bp, sp
+    push ds
+    push SERVICE_DATA
+    pop ds
+    add ax, [0]
+    inc ax
+    mov [0], ax
+    add al, bl
+    and byte ptr [bp + 6], 0xfe         /* CF of the caller says that all is well */
+    pop ds
+    pop bp
+    iret
 end:
 
 .data
 .p2align 3
 descriptors: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00009b010000ffff, 0x000093010000ffff
-table: .word 39
+    .quad 0x00009b010000ffff, 0x000093020000ffff, 0x000093030000ffff, 0x000093021000ffff
+table: .word 9 * 8 - 1
     .long descriptors
+.p2align 3
+vectors: .skip 0x21 * 8
+    .word service - begin, OTHER_CODE, 0x8600, 0    /* a 16-bit interrupt gate */
+vectors_table: .word 0x22 * 8 - 1
+    .long vectors
 old_esp: .long 0
 .section .note.GNU-stack, "", @progbits

@@ -22,8 +22,8 @@ from emu.jit.workers import Workers
 if TYPE_CHECKING:
     from emu.jit.stencils import Kind
 
-SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py', 'jit/lower.py', 'jit/fetch.py', 'jit/dispatch.py', 'jit/copying.py', 'jit/interpreter.py',
-           'jit/build.py', 'tcache/replay.py')
+SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py', *(f'jit/{name}.py' for name in ('lower', 'fetch', 'dispatch', 'copying', 'calls', 'interpreter', 'build')),
+           'tcache/replay.py')
 
 llvm.set_option('emu', '--fixup-byte-word-insts=false')  # LLVM 22's pass turns `mov dx, [m]` into `movzx edx, [m]` where EDX is live: LEAVE_16 lost EBP's high half
 

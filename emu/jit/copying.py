@@ -30,7 +30,7 @@ AREA = RECORDS + (LONGEST << 6)
 
 # a piece
 SIZE, NATURE, HOLES, JUMPS, LISTS = 8, 16, 24, 32, 40  # code's address, its size, bits, number of holes, of jumps, then each: hole: offset | value << 16 | WIDE | addend << 32
-FALLS, READS, KILLS, LEAVES = 1, 2, 4, 8  # NATURE: goes on behind its end; flags; may leave
+FALLS, READS, KILLS, LEAVES, LAST = 1, 2, 4, 8, 16  # NATURE: goes on behind its end; flags; may leave; ends the block
 WIDE = 1 << 31  # a hole of 64 bits
 TAKEN, MISS, WARM = 1, 2, 3  # where a jump leads: offset | target << 32
 TABLE_BITS = 16  # of the table of recipes, entries of 32 bytes
@@ -106,6 +106,7 @@ def plan(b, count, kind):
         if host_load(e + 16, 64):
             host_store(b + PLAN + (n << 3), 64, e)
             n = n + 1
+            going = host_load(host_load(e + 16, 64) + NATURE, 64) & LAST == 0
         else: going = 0
     k = n
     dead = 0  # whether the flags that an instruction sets are overwritten before anybody can see them
@@ -196,7 +197,7 @@ def copy_block(m, b, p, room, eip, counter):
     links = 0
     if host_load(piece + NATURE, 64) & FALLS:
         why = 1  # what follows has no stencil
-        if ENDS[form_of(r)] or count == LONGEST or length == room: why = 0
+        if host_load(piece + NATURE, 64) & LAST or ENDS[form_of(r)] or count == LONGEST or length == room: why = 0
         host_store(host_load(b + CODE, 64) + at, 8, 0xe9)
         at = at + 5
         links = out(b, at, at - 4, end, why, why == 0 and is_near(p, eip, end), links)

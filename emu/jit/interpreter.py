@@ -12,7 +12,7 @@ from emu.isa.clock import guest_time
 from emu.isa.interrupts import handle_fault, take_interrupt
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
-from emu.jit import copying, dispatch, fetch
+from emu.jit import calls, copying, dispatch, fetch
 from emu.jit.fetch import current
 from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word, host_functions
 from emu.mem.paging import flush_tlb, translate, write_protect
@@ -37,9 +37,9 @@ def step_over(m, i):
     m.eip = m.eip + i.len
 
 
-def step_back(m, i):
+def step_back(m, length):
     """A fault: EIP is the instruction's own again, and the exception is delivered."""
-    m.eip = m.eip - i.len
+    m.eip = m.eip - length
     handle_fault(m)
 
 
@@ -81,9 +81,18 @@ def next_function(program: Program) -> str:
 def fault_function(program: Program) -> str:
     """`fault`: where handlers go whose text raised."""
     f = Lower(program)
-    f.inline(step_back, [Machine('%m'), Record('%i')])
+    f.inline(step_back, [Machine('%m'), f.read_record(Record('%i'), 'len')])
     f.jump('ret void')
     return define(HANDLER.format('fault'), f)
+
+
+def failed_function(program: Program) -> str:
+    """`failed`: where translations go when a text that they called has raised: all is in State but the instruction's length, which is in t0."""
+    f = Lower(program)
+    f.inline(step_back, [Machine('%m'), Word('%t0')])
+    f.write_state('reason', 0, 0)
+    f.jump('ret void')
+    return define(f'preserve_nonecc void @failed({TRANSLATION}) nounwind', f)
 
 
 def crossings() -> str:
@@ -95,10 +104,15 @@ def crossings() -> str:
     return f'''define i64 @enter(ptr %m, i64 %code) nounwind {{
 {loads}  %p = {field("budget")}
   %budget = load i64, ptr %p
+  %d = {field("deferred")}
+  %deferred = load i64, ptr %d
   %f = inttoptr i64 %code to ptr
   call preserve_nonecc void %f({TRANSLATION.replace("%t0", "0").replace("%t1", "0")})
   %left = load i64, ptr %p
-  %used = sub i64 %budget, %left
+  %later = load i64, ptr %d
+  %put.off = sub i64 %later, %deferred
+  %gone = sub i64 %budget, %left
+  %used = sub i64 %gone, %put.off
   %q = {field("translated")}
   %old = load i64, ptr %q
   %sum = add i64 %old, %used
@@ -202,7 +216,8 @@ def modules() -> tuple[list[str], str]:
     for text in EXPORTS.values():
         program.ask(text, {})
     handlers = [handler(program, form) for form in FORMS]
-    common = next_function(program) + fault_function(program) + run_function(program) + lookup_function(program)
+    assert calls.NUMBERS.keys() <= program.asked.keys(), calls.NUMBERS.keys() - program.asked.keys()
+    common = next_function(program) + fault_function(program) + failed_function(program) + run_function(program) + lookup_function(program)
     done: set[str] = set()
     shared = []
     while missing := [name for name in program.asked if name not in done]:

@@ -22,8 +22,8 @@ from emu.jit import build
 from emu.jit.interpreter import REGISTERS, TRANSLATION
 from emu.jit.lower import HEAD, HOST, Bit, Lower, Machine, Program, Record, Slot, Value, Word, known
 from emu.jit.patch import FORMATS, Translator, branch_target, link_rel, read_object, recipe_kind
-from emu.jit.regions import LOADS, Part, Region
-from emu.jit.stencils import FLAT, OPTIMISE, REDO, TAIL, Unsuitable, host
+from emu.jit.regions import Part, Region
+from emu.jit.stencils import FLAT, LOADS, OPTIMISE, REDO, TAIL, Unsuitable, host
 from emu.mem import access
 from emu.tcache.cache import Blob, Key, Link
 from emu.tcache.image import ANYWHERE, LINK, Image

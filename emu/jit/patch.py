@@ -16,7 +16,7 @@ from emu.decoder.table import FORMS
 from emu.isa.state import DS, ES, FIELDS, SS
 from emu.jit import copying
 from emu.jit.copying import LONGEST
-from emu.jit.stencils import FIXED, HOLES, INTERPRET, LOOK_UP, OPTIMISE, RANGES, REDO, TARGETS, Kind, numbers
+from emu.jit.stencils import CALLS, FIXED, HOLES, INTERPRET, LOADS, LOOK_UP, OPTIMISE, RANGES, REDO, TARGETS, Kind, numbers
 from emu.tcache.cache import Blob, Key, Link
 
 FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a 32-bit number,
@@ -61,6 +61,7 @@ class Piece(NamedTuple):
     reads_flags: bool = False
     kills_flags: bool = False
     leaves: bool = False
+    last: bool = False
 
 
 def read_object(obj: bytes) -> dict[str, tuple[bytes, list[tuple[int, int, str, int]]]]:
@@ -97,7 +98,7 @@ def piece(code: bytes, relocations: list[tuple[int, int, str, int]], kind: Kind 
     for offset in ahead:
         if offset < len(text):
             link_rel(text, offset, len(text))
-    flags = (kind.reads_flags, kind.kills_flags, kind.leaves) if kind else ()
+    flags = (kind.reads_flags, kind.kills_flags, kind.leaves, kind.last != 0) if kind else ()
     return Piece(bytes(text), values, jumps, bool(ahead), *flags)
 
 
@@ -109,7 +110,7 @@ def joined(pieces: list[Piece]) -> Piece:
         jumps += [(len(code) + offset, target) for offset, target in p.jumps]
         code += p.code
     last = pieces[-1]
-    return Piece(code, values, jumps, last.falls, last.reads_flags, last.kills_flags, any(p.leaves for p in pieces))
+    return Piece(code, values, jumps, last.falls, last.reads_flags, last.kills_flags, any(p.leaves for p in pieces), last.last)
 
 
 class Translator:
@@ -162,10 +163,13 @@ class Translator:
         name = form.name + ''.join(f'.{getattr(d, n)}' for n in numbers(form))
         kind, which = self.kinds.get(name), recipe_kind(mode)
         checked = which or d.seg not in (ES, SS, DS)  # flat: they are alike, and may be written
-        if kind and kind.flat and (which or 'amask' in kind.asked and d.amask != FIXED['amask'] or 'flat seg' in kind.asked and checked) or not kind and which == copying.REAL:
+        if kind and 'rep' in kind.asked and d.rep:
+            name = f'{form.name}*{d.rep}' if f'{form.name}*{d.rep}' in self.kinds else f'{form.name}*'
+            kind = self.kinds.get(name)
+        elif not kind or kind.flat and (which or 'amask' in kind.asked and d.amask != FIXED['amask'] or 'flat seg' in kind.asked and checked):
             name += '~'
             kind = self.kinds.get(name)
-        if kind is None or 'rep' in kind.asked and d.rep or 'lock' in kind.asked and d.lock:
+        if kind is None or 'lock' in kind.asked and d.lock:
             return None
         names = []
         if 'address' in kind.asked:
@@ -179,9 +183,15 @@ class Translator:
     # --- blocks ------------------------------------------------------------------------------------------------------------------
 
     def block(self, p: int, room: int, mode: int) -> list[Decoded]:
-        """The instructions of the basic block at host address p that have stencils."""
+        """The instructions of the basic block at host address p that can be part of a region."""
         data = self.decode(p, room)
-        return list(takewhile(lambda d: self.stencils_of(d, mode), (Decoded._make(found) for found in RECORD.iter_unpack(data))))
+        return list(takewhile(lambda d: self.is_plain(d, mode), (Decoded._make(found) for found in RECORD.iter_unpack(data))))
+
+    def is_plain(self, d: Decoded, mode: int) -> bool:
+        """Whether an instruction has stencils, and they neither call a text nor change the budget, in code of this mode key."""
+        names = self.stencils_of(d, mode)
+        last = self.kinds[names[-1]].last if names else CALLS
+        return not last or last == CALLS and recipe_kind(mode) == copying.REAL and FORMS[d.form].text in LOADS and names is not None
 
     def translate(self, key: Key, room: int, counter: int = 0) -> Blob | None:
         """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: which
@@ -224,7 +234,7 @@ def recipe_kind(mode: int) -> int:
 def laid_out(found: Piece) -> np.ndarray:
     """A piece as copying.py reads it, its code behind it."""
     assert len(found.code) <= LARGEST and len(found.jumps) <= MOST_JUMPS
-    nature = found.falls * copying.FALLS | found.reads_flags * copying.READS | found.kills_flags * copying.KILLS | found.leaves * copying.LEAVES
+    nature = found.falls * copying.FALLS | found.reads_flags * copying.READS | found.kills_flags * copying.KILLS | found.leaves * copying.LEAVES | found.last * copying.LAST
     holes = [offset | 8 * HOLES.index(hole) << 16 | (form == '<q') * copying.WIDE | addend << 32 for offset, hole, addend, form in found.values]
     jumps = [offset | LEADS[target] << 32 for offset, target in found.jumps]
     words = [0, len(found.code), nature, len(holes), len(jumps), *holes, *jumps]

@@ -4,9 +4,9 @@ from typing import Callable, NamedTuple
 from emu.decoder.table import FORMS
 from emu.jit.copying import is_near
 from emu.jit.patch import Decoded, branch_target
+from emu.jit.stencils import FAR
 
-LOADS = ('MOV_TO_SEG', 'POP_SEG', 'LOAD_FAR', 'JMP_FAR', 'JMP_FAR_M', 'CALL_FAR', 'CALL_FAR_M', 'RET_FAR')  # texts that change segment registers,
-AWAY = ('JMP_REL', 'CALL_REL', 'JMP_NEAR', 'CALL_NEAR', 'RET_NEAR', *LOADS[3:])  # and that do not go on behind the instruction
+AWAY = ('JMP_REL', 'CALL_REL', 'JMP_NEAR', 'CALL_NEAR', 'RET_NEAR', *FAR)  # texts that do not go on behind the instruction
 PARTS, INSTRUCTIONS = 16, 96  # at most; LLVM takes about a millisecond an instruction
 
 

@@ -20,8 +20,9 @@ from emu.isa.language import mask
 from emu.isa.operands import MM, REG, XMM, address, get_reg
 from emu.isa.state import CS, DS, ES, FIELDS, FS, GS, SS
 from emu.isa.texts import TEXTS
+from emu.jit.calls import CALLED, NUMBERS, TRANSFERS, version
 from emu.jit.interpreter import REGISTERS, TRANSLATION
-from emu.jit.lower import HEAD, HOST, Lower, Machine, Program, Record, Slot, Value, Word, host_functions, known
+from emu.jit.lower import HEAD, HOST, Lower, Machine, Program, Record, Slot, Value, Word, host_functions, known, may_fault
 from emu.mem.access import linear
 
 FLAG_WORDS = frozenset(('result', 'carries'))
@@ -36,7 +37,11 @@ SEGMENT_SOURCE = ('PUSH_SEG', 'MOV_FROM_SEG')
 SPARED = re.compile('XADD_.*_RR|CMOVCC_16|PEXTRW_32_RPI|PMOVMSKB_32_RP|LOAD_FAR_32')  # forms that compilers do not ask for, and that would take 700 stencils
 SELDOM = ('SLDT', 'STR', 'ARPL')  # flat code's stencils are enough
 SEGMENT_TARGET = ('MOV_TO_SEG', 'POP_SEG')
-ENDS = ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR', 'JMP_FAR', 'JMP_FAR_M', 'CALL_FAR', 'CALL_FAR_M', 'RET_FAR', *SEGMENT_TARGET, 'LOAD_FAR')  # they end a block, but may have one
+FAR = ('JMP_FAR', 'JMP_FAR_M', 'CALL_FAR', 'CALL_FAR_M', 'RET_FAR')
+LOADS = (*SEGMENT_TARGET, 'LOAD_FAR', *FAR)  # they change segment registers
+ENDS = ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR', *LOADS, 'INT', 'IRET', 'POPF', 'STI')  # they end a block, but may have one
+REPEATED = {'MOVS': {'': 1}, 'STOS': {'': 1}, 'CMPS': {'1': 1}, 'SCAS': {'2': 2}}  # by name's end: REP, REPE, REPNE; others are rare
+CALLS, BUDGET = 1, 2  # bits of `last`: why a stencil ends its block: it calls a text (emu/jit/calls.py), or changes the budget
 FIXED = {'rep': 0, 'lock': 0, 'amask': 0xffffffff}  # what a flat stencil takes for granted of an instruction; checked only if it asked
 
 
@@ -56,11 +61,15 @@ class Stencil(Lower):
     """One stencil: what it reads and writes of the flags is noted while it is lowered, and what it takes for granted.
 
     `general`: for all modes, not for flat code alone. `offset`: t0 is the memory operand's offset, not its linear address.
+    `ends`: its block may end with it, so that the budget is what is left behind it.
     """
 
-    def __init__(self, name: str, text: Callable[..., Any], fields: dict[str, int], drop_flags: bool = False, result: str = '', general: bool = False, offset: bool = False):
+    def __init__(self, name: str, text: Callable[..., Any], fields: dict[str, int], drop_flags: bool = False, result: str = '', general: bool = False, offset: bool = False,
+                 ends: bool = False):
         super().__init__(Program(), fields, ANY if general else FLAT)
-        self.name, self.drop_flags, self.general, self.offset = name, drop_flags, general, offset
+        self.name, self.drop_flags, self.general, self.offset, self.ends = name, drop_flags, general, offset, ends
+        self.last = 0
+        self.left, self.next = Slot('%s.budget'), Slot('%s.eip')
         self.flat = False  # it took for granted what holds in flat code only
         self.from_t0: dict[str, int] = {}  # values that are t0 plus a known number
         self.extent = self.need = 0  # the bytes from t0 on that it accesses, and how
@@ -72,11 +81,13 @@ class Stencil(Lower):
         self.kills: frozenset[str] | None = None  # written on every path to an end
         self.source_width = 0
         v = self.inline(text, [Machine('%m'), Record('')])
+        if self.last & CALLS: self.look_if_changed()
         if self.open:
             self.go('NEXT', **({result: v} if result else {}))
         if self.kills is None:
             raise Unsuitable(f'{name} always leaves')
         begin = [f'  {s} = alloca i64\n  {s}.in = zext i32 %{r} to i64\n  store i64 {s}.in, ptr {s}' for s, r in zip(self.registers, REGISTERS)]
+        if self.last: begin += self.way_in()
         miss = f'miss:\n  musttail call preserve_nonecc void @MISS({PLAIN})\n  ret void\n'
         self.ir: str = (f'define preserve_nonecc void @"{name}"({TRANSLATION}) nounwind noimplicitfloat {{\nentry:\n' + '\n'.join(self.slots + begin + self.lines)
                    + f'\n{miss if self.leaves else ""}}}\n')
@@ -89,7 +100,8 @@ class Stencil(Lower):
         t0 = '%t0' if t1 is not None and t0 is None else 'poison' if t0 is None else self.word(t0)
         t1 = 'poison' if t1 is None else self.word(t1)
         target = f'@{where}' if where in TARGETS else self.emit(f'load ptr, ptr {Lower.state_place(self, where.lower(), 0)}')
-        self.lines.append(f'  musttail call preserve_nonecc void {target}(ptr %m, {", ".join(registers)}, i64 %budget, i64 {t0}, i64 {t1})')
+        budget = self.load(self.left, 64) if self.last else '%budget'
+        self.lines.append(f'  musttail call preserve_nonecc void {target}(ptr %m, {", ".join(registers)}, i64 {budget}, i64 {t0}, i64 {t1})')
         self.jump('ret void')
 
     def jump(self, line: str) -> None:
@@ -157,6 +169,9 @@ class Stencil(Lower):
             return 0 if index == 8 else self.load(self.registers[index], 64)
         if name == 'eip':
             return self.hole('eip')
+        if name == 'budget':
+            self.end_block(BUDGET)
+            return self.load(self.left, 64)
         if name in ('result', 'carries'):
             self.reads_flags = True
         if name == 'reach' and self.general:
@@ -176,8 +191,12 @@ class Stencil(Lower):
                 self.flow |= {name}
             if not self.drop_flags:
                 super().write_state(name, index, v)
-        elif name in ('eip', 'budget', 'deferred'):
-            raise Unsuitable(f'{self.name} sets {name}')
+        elif name == 'budget':
+            self.end_block(BUDGET)
+            self.store(v, self.left, 64)
+        elif name == 'eip':
+            if not self.last & CALLS: raise Unsuitable(f'{self.name} sets {name}')
+            self.store(v, self.next, 64)
         else:
             super().write_state(name, index, v)
 
@@ -191,7 +210,57 @@ class Stencil(Lower):
         self.jump('br label %miss')
 
     def call_outlined(self, text: Callable[..., Any], args: list[Value], attempt: bool = False) -> Value:
-        return self.leave()
+        return self.call_out(text, args) if text in CALLED else self.leave()
+
+    def end_block(self, why: int) -> None:
+        """Nothing of the block may come behind it."""
+        if not (self.ends and self.general): raise Unsuitable(f'{self.name}: its block does not end')
+        self.last |= why
+
+    def way_in(self) -> list[str]:
+        """What is in slots besides registers: the budget, where execution goes on; and what must not have changed then."""
+        words = {name: FIELDS[name].offset for name in ('mode', 'changes')}
+        return [f'  {self.left} = alloca i64\n  store i64 %budget, ptr {self.left}\n  {self.next} = alloca i64\n  {self.next}.in = ptrtoint ptr @eip to i64\n'
+                f'  store i64 {self.next}.in, ptr {self.next}',
+                *(f'  %{name}.at = getelementptr i8, ptr %m, i64 {offset}\n  %{name}.in = load i32, ptr %{name}.at' for name, offset in words.items())]
+
+    def call_out(self, text: Callable[..., Any], args: list[Value]) -> Value:
+        """Calls a text of CALLED on State as the interpreter would have it, and takes the registers from there again."""
+        self.end_block(CALLS)
+        self.leaves = self.reads_flags = True
+        name, rest = version(text, args)
+        given = ', '.join('ptr %m' if isinstance(v, Machine) else f'i64 {self.hole(v) if isinstance(v, Open) else self.word(v)}' for v in rest)
+        fields = [(s, 'reg', n) for n, s in enumerate(self.registers)] + [(self.left, 'budget', 0), (self.next, 'eip', 0)]
+        for slot, field, n in fields: Lower.write_state(self, field, n, self.load(slot, 64))
+        target = self.emit(f'load ptr, ptr {self.state_place("calls", NUMBERS[name])}', str)
+        if may_fault(text):
+            pair, go, bad = self.emit(f'call {{i64, i1}} {target}({given})', str), self.new(), self.new()
+            self.jump(f'br i1 {self.emit(f"extractvalue {{i64, i1}} {pair}, 1", str)}, label %{bad}, label %{go}, !prof !1')
+            self.label(bad)
+            failed = self.emit(f'load ptr, ptr {self.state_place("failed", 0)}', str)
+            self.asked.add('len')
+            self.lines.append(f'  musttail call preserve_nonecc void {failed}({NOTHING.format(self.hole("len"))})')
+            self.jump('ret void')
+            self.label(go)
+            v = self.emit(f'extractvalue {{i64, i1}} {pair}, 0')
+        else: v = self.emit(f'call i64 {target}({given})')
+        for slot, field, n in fields: self.store(Lower.read_state(self, field, n), slot, 64)
+        if text not in TRANSFERS: return v
+        self.go('LOOKUP', t0=self.load(self.next, 64))
+        self.label(self.new())
+        return 0
+
+    def look_if_changed(self) -> None:
+        """Behind a call: where what was chained may be wrong, the next block is looked up."""
+        eip, changed, on = self.load(self.next, 64), self.new(), self.new()
+        now = [(self.emit(f'load i32, ptr %{name}.at', str), f'%{name}.in') for name in ('mode', 'changes')]
+        now.append((self.emit(f'trunc i64 {eip} to i32', str), 'ptrtoint (ptr @eip to i32)'))  # of 32 bits: see RANGES
+        other = [self.emit(f'icmp ne i32 {a}, {b}', str) for a, b in now]
+        either = self.emit(f'or i1 {other[0]}, {other[1]}', str)
+        self.jump(f'br i1 {self.emit(f"or i1 {either}, {other[2]}", str)}, label %{changed}, label %{on}, !prof !1')
+        self.label(changed)
+        self.go('LOOKUP', t0=eip)
+        self.label(on)
 
     def primitive(self, text: Callable[..., Any], args: list[Value]) -> Value:
         if text.__module__ == 'emu.isa.language' and args and isinstance(args[0], Machine):
@@ -240,6 +309,7 @@ class Kind(NamedTuple):
     flat: bool
     extent: int
     need: int
+    last: int
 
 
 # --- which stencils there are ------------------------------------------------------------------------------------------------
@@ -279,13 +349,14 @@ def numbers(form: Form) -> tuple[str, ...]:
 def specialised(form: Form) -> Iterator[tuple[str, dict[str, int]]]:
     """Suffix and known fields of each of a form's stencils."""
     names = numbers(form)
-    some = {'src': range(6)} if form.text in SEGMENT_SOURCE else {'dst': (ES, DS, FS, GS)} if form.text in SEGMENT_TARGET else {}
+    some = {'src': range(6)} if form.text in SEGMENT_SOURCE else {'dst': (ES, SS, DS, FS, GS)} if form.text in SEGMENT_TARGET else {}
     for values in product(*(some.get(name, range(8)) for name in names)):
         yield ''.join(f'.{n}' for n in values), {k: int(v) for k, v in form.fields.items()} | dict(zip(names, values))
 
 
 def operation_stencils(form: Form) -> Iterator[Stencil]:
-    """The stencils of a form, none if its text does not suit; those that set flags also without ('-'), those that are for flat code only also for all ('~')."""
+    """The stencils of a form, none if its text does not suit; those that set flags also without ('-'), those that are for flat code only also for all ('~'),
+    string instructions with repetition ('*')."""
     if form.ends == 'end' and form.text not in ENDS or SPARED.match(form.name):
         return
     for suffix, fields in specialised(form):
@@ -297,13 +368,15 @@ def operation_stencils(form: Form) -> Iterator[Stencil]:
             yield from general
             if not flat and not general:
                 return
+    for end, rep in REPEATED.get(form.text, {}).items():
+        yield Stencil(f'{form.name}*{end}', TEXTS[form.text], {k: int(v) for k, v in form.fields.items()} | {'rep': rep}, general=True, ends=True)
 
 
 def stencil(name: str, form: Form, fields: dict[str, int], general: bool = False, offset: bool = False) -> list[Stencil]:
     """A stencil, and the one without flags if it sets any; nothing if its text does not suit."""
     try:
-        made = Stencil(name, TEXTS[form.text], fields, general=general, offset=offset)
-        return [made, Stencil(name + '-', TEXTS[form.text], fields, True, general=general, offset=offset)] if made.sets_flags else [made]
+        made = Stencil(name, TEXTS[form.text], fields, general=general, offset=offset, ends=form.ends == 'end')
+        return [made, Stencil(name + '-', TEXTS[form.text], fields, True, general=general, offset=offset)] if made.sets_flags and not made.last else [made]
     except Unsuitable:
         return []
 
@@ -334,6 +407,7 @@ def all_stencils() -> Iterator[Stencil]:
 
 
 PLAIN = TRANSLATION.replace('%t0', 'poison').replace('%t1', 'poison')
+NOTHING = 'ptr %m, ' + 'i32 poison, ' * len(REGISTERS) + 'i64 poison, i64 {}, i64 poison'  # all is in State, but for what is in t0
 PASSED = PLAIN.replace('%budget', '%left')
 
 
@@ -442,7 +516,7 @@ def modules() -> tuple[list[str], str]:
     """The IR of all stencils, and their kinds as JSON."""
     stencils = list(all_stencils())
     pieces = [''.join(s.ir for s in stencils[n::MODULES]) for n in range(MODULES)]
-    kinds = {s.name: (s.reads_flags, s.kills == FLAG_WORDS, s.leaves, sorted(s.asked), s.source_width, s.flat, s.extent, s.need) for s in stencils}
+    kinds = {s.name: (s.reads_flags, s.kills == FLAG_WORDS, s.leaves, sorted(s.asked), s.source_width, s.flat, s.extent, s.need, s.last) for s in stencils}
     return [head() + (FRAME + exits() if n == 0 else '') + piece + TAIL for n, piece in enumerate(pieces)], json.dumps(kinds)
 
 

@@ -19,6 +19,7 @@ from emu.isa import interrupts, models, x87_control
 from emu.isa.clock import guest_time, retired
 from emu.isa.flags import IF, RF, TF
 from emu.isa.reset import reset
+from emu.isa.slices import stop
 from emu.isa.state import COUNTERS, CS, FIELDS, State
 from emu.jit import build, calls, dispatch, eager, fetch, optimise
 from emu.jit.copying import LONGEST
@@ -223,9 +224,9 @@ class Cpu:
 
     def set_irq(self, level: bool) -> None:
         """The interrupt controller's output."""
-        self.state.irq = level
-        if level and self.state.eflags & IF:
-            self.end_slice()
+        m = self.state
+        m.irq = level
+        if level and m.eflags & IF: stop(m)
 
     def nmi(self) -> None:
         self.state.nmi = 1
@@ -258,9 +259,8 @@ class Cpu:
 
     def end_slice(self) -> None:
         """The engine returns after the instruction it is at."""
-        m = self.state
-        m.deferred += m.budget
-        m.budget = 0
+        self.state.asked = 1
+        stop(self.state)
 
     def retired(self) -> int:
         """Instructions retired since power-on."""
@@ -297,7 +297,7 @@ class Cpu:
         m = self.state
         stepping = self.engine != 'eager' and m.eflags & (TF | RF)
         if stepping: budget = 1
-        m.slice, m.budget, m.deferred = budget, budget, 0
+        m.slice, m.budget, m.deferred, m.asked = budget, budget, 0, 0
         if self.engine == 'eager':
             while m.budget > 0:
                 if self.each_block: self.each_block()

@@ -44,7 +44,7 @@ from emu.terminal import Line, open_serial
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
 LATENCY = 5_000  # nanoseconds from a timer to its interrupt, or a guest that rounds its timers down is woken too early
 DOZE = 50_000  # nanoseconds: shorter waits, as for a disk, pass awake; Linux wakes a sleeper by so much too late (timerslack_ns), and on a busy host much later
-FASTER = 2  # while it catches up, guest time advances twice as fast as the host's (emu/isa/clock.py)
+FASTER, ASLEEP = 1.25, 2  # while it catches up, guest time advances by so much faster than the host's (emu/isa/clock.py): what a guest measures is wrong by that; and while halted
 SLICE = 1_000_000  # nanoseconds: the longest slice
 POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
@@ -122,6 +122,7 @@ class Machine:
         for card, wire, nic in zip(cards, self.wires, self.pc.nics): plug_in(card, options.networks, wire, nic, loop, self.pc.clock)
         self.cpu.bus, self.cpu.ferr = self.pc.bus, self.pc.coprocessor.error
         if self.recorder: self.pc.speaker.listen(self.recorder.on_change)
+        self.cpu.state.pic = self.pc.pic.address
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         if options.log: Log(options.log, options.log_file, self.cpu, self.pc.bus)
         self.pc.clock.sooner = self.sooner
@@ -240,7 +241,7 @@ class Machine:
         if m.halted:
             return self.sleep()
         m.looked = m.retired
-        m.pace = int((FASTER << PACE) / self.rate)
+        m.pace = int(FASTER * (1 << PACE) / self.rate)
         started = time.monotonic_ns()
         done = self.cpu.run(self.budget())
         spent = time.monotonic_ns() - started
@@ -274,12 +275,12 @@ class Machine:
         started, m, asleep = time.perf_counter(), self.cpu.state, self.host_time()
         if deadline is None: wait = None
         elif asleep - m.time <= UNNOTICED: wait = max(deadline - asleep, 0)
-        else: wait = max(deadline - asleep, (deadline - m.time) // FASTER, 0)  # a prompt's ten seconds do not pass at once
+        else: wait = max(deadline - asleep, (deadline - m.time) // ASLEEP, 0)  # a prompt's ten seconds do not pass at once
         if wait is None or wait > DOZE: self.poll(None if wait is None else wait / 1e9)
         else:
             while self.host_time() < asleep + wait: pass
         host = self.host_time()
-        m.time = host if deadline is None else min(host, max(deadline + LATENCY, m.time), m.time + max(UNNOTICED, FASTER * (host - asleep)) + LATENCY)
+        m.time = host if deadline is None else min(host, max(deadline + LATENCY, m.time), m.time + max(UNNOTICED, ASLEEP * (host - asleep)) + LATENCY)
         self.spent['idle'] += time.perf_counter() - started
 
     def power_cycle(self, why: str) -> None:

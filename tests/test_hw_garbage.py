@@ -95,7 +95,7 @@ class Machine:
         took = time.thread_time() - started
         assert took < LONGEST, f'{took:.1f} s'
         uart, pic = self.pc.uarts[0], self.pc.pic
-        assert uart.output == (uart.mcr & 0x18 == 8 and uart.identify() != 1) and pic.output == (pic.master.request() >= 0) == self.cpu.irq
+        assert uart.output == (uart.mcr & 0x18 == 8 and uart.identify() != 1) and pic.output == (pic.request(0) >= 0) == self.cpu.irq
 
     # --- what a guest can do -----------------------------------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ def test_edge_that_goes_away(m: Machine) -> None:
 def test_spurious_interrupt_of_the_slave(m: Machine) -> None:
     """The slave's default IR7 leaves the master's IR2 in service: the handler must end that one."""
     m.raise_irqs(12)
-    m.pic.slave.set_line(4, False)  # between the CPU's look at INTR and its INTA
+    m.pic.set_line(12, False)  # between the CPU's look at INTR and its INTA
     assert m.pic.acknowledge() == 0x77 and m.read(0xa0, 0x0b) == 0 and m.read(0x20, 0x0b) == 4
 
 

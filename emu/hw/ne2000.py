@@ -9,6 +9,7 @@ acknowledges it, and never hears of what came meanwhile; so there is no `room` f
 Left out: the time of a transmission, FIFO thresholds, byte order (DCR.BOS), long addresses (DCR.LAS), monitoring of the network during loopback through the cable, page 3
 (the 8029's configuration and EEPROM), 8-bit boards with 8 KB, and the remote DMA's wait states: the data port gives ones where nothing is left to read.
 """
+import ctypes
 import struct
 import zlib
 from typing import Callable
@@ -38,7 +39,6 @@ from emu.ports.ne2000 import (
     RST,
     START,
     STP,
-    WORDS,
     Registers,
 )
 
@@ -70,6 +70,7 @@ class Ne2000(Registers):
         self.irq, self.transmit = irq, transmit
         self.roomy: Callable[[], None] = lambda: None
         self.view = memoryview(self.memory).cast('B')
+        self.buffer = ctypes.addressof(self.memory)
         prom = (address + bytes(8) + b'\x57\x57').ljust(16, b'\0')
         self.prom[:] = bytes(byte for byte in prom for _ in range(2))  # a word for each byte
         self.par[:] = address
@@ -185,38 +186,6 @@ class Ne2000(Registers):
         for n, byte in enumerate((count & 0xff, count >> 8, count >> 8), count): self.fifo[n & 7] = byte
         self.taken = 0
 
-    # --- blocks of the remote DMA (9.0) ----------------------------------------------------------------------------------------------------------------
-
-    def run(self) -> int:
-        """Bytes that the remote DMA can move in one piece."""
-        stop = self.pstop << 8
-        end = min(self.crda + self.left, stop if self.crda < stop else END)
-        return max(min(end, END) - self.crda, 0) if START <= self.crda else 0
-
-    def linear(self, w: int) -> bool:
-        """Whether a block of accesses of this width moves the bytes as they lie: all but bytes from a board that moves words."""
-        return not self.dcr & WORDS or w != 8 and not self.crda & 1
-
-    def read_block(self, w: int, memory: memoryview) -> None:
-        """`rep ins`: whole runs of buffer memory."""
-        at, unit = 0, 1 + (self.dcr & WORDS)
-        while at < len(memory) and self.linear(w) and self.reading() and (n := min(self.run(), len(memory) - at) & -unit):
-            memory[at:at + n] = self.view[self.crda - START:self.crda - START + n]
-            self.advance(n)
-            at += n
-        step = unit if self.linear(w) else w >> 3
-        for k in range(at, len(memory), step): memory[k:k + step] = self.read_data(8 * step).to_bytes(step, 'little')
-
-    def write_block(self, w: int, memory: memoryview) -> None:
-        """`rep outs`."""
-        at, unit = 0, 1 + (self.dcr & WORDS)
-        while at < len(memory) and self.linear(w) and self.writing() and (n := min(self.run(), len(memory) - at) & -unit):
-            self.view[self.crda - START:self.crda - START + n] = memory[at:at + n]
-            self.advance(n)
-            at += n
-        step = unit if self.linear(w) else w >> 3
-        for k in range(at, len(memory), step): self.write_data(8 * step, int.from_bytes(memory[k:k + step], 'little'))
-
     # --- the board's 32 ports -----------------------------------------------------------------------------------------------------------
 
     def connect(self, bus: Bus, base: int) -> list[Window]:
@@ -226,8 +195,7 @@ class Ne2000(Registers):
             return 0
         self.first = base
         return [bus.add_ports(base, DATA, self.read, self.write, block=self),
-                bus.add_ports(base + DATA, RESET - DATA, self.read, self.write, True, lambda port, w, memory: self.read_block(w, memory),
-                              lambda port, w, memory: self.write_block(w, memory), self),
+                bus.add_ports(base + DATA, RESET - DATA, self.read, self.write, True, block=self),
                 bus.add_ports(base + RESET, PORTS - RESET, reset, lambda port, w, v: None)]
 
 

@@ -60,6 +60,8 @@ blob_map        64  1   the same for what was translated; 0: whoever hears of st
 ram             64  1   host address of RAM's first byte, of physical address 0
 vga             64  1   host address of the display adapter's block (emu/mem/vga.py), or 0: there is none
 ports           64  1   host address of the table of devices whose registers are texts (emu/ports), or 0: Python answers for all
+pic             64  1   host address of the interrupt controllers' block (emu/ports/pic.py), or 0: Python acknowledges interrupts
+asked           32  1   not 0: the slice was ended for Python
 budget          64  1   instructions that may still retire in this slice
 floor           64  1   the interpreter returns where the budget has come down to this
 deferred        64  1   instructions taken off the budget to end the slice early

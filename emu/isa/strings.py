@@ -6,12 +6,13 @@ each run counts as an instruction. A run ends at the nearer end of a page, sourc
 """
 from emu.isa.debug import armed, observe_port, repeat
 from emu.isa.flags import DF, TF, flags_arithmetic, zero
-from emu.isa.language import host_copy, host_fill, outlined, port_in, port_in_block, port_out, port_out_block
+from emu.isa.language import host_copy, host_fill, outlined
 from emu.isa.operands import get_reg, put_reg
 from emu.isa.privilege import check_io
 from emu.isa.state import ES
 from emu.mem.access import READ, WRITE, allowed, linear, load, store
 from emu.mem.paging import translate
+from emu.ports import read_port, read_port_block, write_port, write_port_block
 
 CX, DX, SI, DI = 1, 2, 6, 7
 BACKWARDS = 64  # elements
@@ -76,7 +77,7 @@ def take_in(m, amask, w):
     translate(m, a, m.user, 1)
     translate(m, (a + (w >> 3) - 1) & 0xfffff000, m.user, 1)
     observe_port(m, port(m), w)
-    store(m, ES, at(m, DI, amask), w, port_in(m, port(m), w))
+    store(m, ES, at(m, DI, amask), w, read_port(m, port(m), w))
     add(m, DI, amask, step(m, w))
 
 
@@ -84,7 +85,7 @@ def take_in(m, amask, w):
 def put_out(m, seg, amask, w):
     v = load(m, seg, at(m, SI, amask), w)
     observe_port(m, port(m), w)
-    port_out(m, port(m), w, v)
+    write_port(m, port(m), w, v)
     add(m, SI, amask, step(m, w))
 
 
@@ -224,7 +225,7 @@ def take_in_run(m, amask, w):
     q = writable(m, amask, n * (w >> 3))
     if q:
         observe_port(m, port(m), w)
-        port_in_block(m, port(m), w, q, n)
+        read_port_block(m, port(m), w, q, n)
         add(m, DI, amask, n * (w >> 3))
         add(m, CX, amask, -n)
         n = 0
@@ -241,7 +242,7 @@ def put_out_run(m, seg, amask, w):
     p = readable(m, seg, amask, SI, n * (w >> 3))
     if p:
         observe_port(m, port(m), w)
-        port_out_block(m, port(m), w, p, n)
+        write_port_block(m, port(m), w, p, n)
         add(m, SI, amask, n * (w >> 3))
         add(m, CX, amask, -n)
         n = 0

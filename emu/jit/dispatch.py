@@ -1,10 +1,14 @@
-"""Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often.
+"""Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often; between two blocks it takes interrupts.
 
 The translation index has 2**INDEX_BITS rows, each with two entries of 32 bytes in a host's cache line: host address of the block's first byte, EIP and mode
 key, host address of the code, nothing. What is not there (or lost its place to others) is interpreted, counted, and asked for when it is hot.
 """
+from emu.isa.flags import IF, RF, TF
+from emu.isa.interrupts import take_interrupt
 from emu.isa.language import host_load, host_store
+from emu.isa.slices import stop
 from emu.isa.state import CS
+from emu.ports.pic import Registers as Pic
 
 INDEX_BITS = 17
 REDO = 3  # of m.reason (emu/jit/stencils.py)
@@ -53,3 +57,13 @@ def find(m):
     if count != m.threshold: return 0
     host_store(h, 16, 0)
     return 1
+
+
+def go_on(m):
+    """A slice has ended: not 0 if early and nothing of it concerns Python, so that it goes on, with an interrupt where one waits."""
+    if m.deferred <= 0 or m.pic == 0 or m.asked or m.halted or m.shutdown or m.hit or m.nmi or m.ferr or m.eflags & (TF | RF): return 0
+    m.budget = m.deferred
+    m.deferred = 0
+    if m.irq and m.eflags & IF: take_interrupt(m, Pic.acknowledge(m.pic))
+    if m.hit: stop(m)
+    return m.hit == 0

@@ -24,6 +24,7 @@ TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %b
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
            'write_protect': write_protect, 'guest_time': guest_time, 'decode_block': fetch.decode_block,
            'copy_block': copying.copy_block, **replay.TEXTS}  # outlined texts that Python calls
+SAMPLE = 16  # of so many interpreted pieces one is timed
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 
 
@@ -146,8 +147,16 @@ def run_function(program: Program) -> str:
     f.inline(dispatch.set_floor, [Machine('%m')])
     f.jump('br label %interpret')
     f.label('interpret')
+    rest = f.emit(f'and i64 {f.read_state("budget", 0)}, {SAMPLE - 1}')
+    f.jump(f'br i1 {f.emit(f"icmp eq i64 {rest}, 0", str)}, label %timed, label %untimed')
+    f.label('timed')  # reading the clock twice takes as long as an instruction
     f.lines.append('  %start = call i64 @llvm.readcyclecounter()\n  call preserve_nonecc void @next(ptr %m, ptr null)\n  %end = call i64 @llvm.readcyclecounter()')
-    f.write_state('cycles', 0, f.emit(f'add i64 {f.read_state("cycles", 0)}, {f.emit("sub i64 %end, %start")}'))
+    spent = f.emit(f'mul i64 {f.emit("sub i64 %end, %start")}, {SAMPLE}')
+    f.write_state('cycles', 0, f.emit(f'add i64 {f.read_state("cycles", 0)}, {spent}'))
+    f.jump('br label %interpreted')
+    f.label('untimed')
+    f.lines.append('  call preserve_nonecc void @next(ptr %m, ptr null)')
+    f.label('interpreted')
     f.write_state('floor', 0, 0)
     f.jump('br label %again')
     f.label('wanted')
@@ -155,6 +164,8 @@ def run_function(program: Program) -> str:
     f.label('warm')
     f.jump('ret i64 3')
     f.label('spent')
+    f.jump(f'br i1 {f.bit(f.inline(dispatch.go_on, [Machine("%m")]))}, label %again, label %over')
+    f.label('over')
     f.jump('ret i64 0')
     crossing = '  call void @sse_in(ptr %m)\n{}\n  call i1 @sse_out(ptr %m)\n  ret i64 %why\n}}\n'
     return define('i64 @blocks(ptr %m) nounwind', f) + ('define i64 @run(ptr %m) nounwind {\n' + crossing.format('  %why = call i64 @blocks(ptr %m)')

@@ -31,6 +31,11 @@ number  64  1   the device's place in the bus's list
         super().__init__()
         self.kind = self.KIND
 
+    @property
+    def address(self) -> int:
+        """Where the block lies."""
+        return ctypes.addressof(self)
+
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...

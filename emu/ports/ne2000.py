@@ -1,5 +1,5 @@
 """Registers, buffer memory and remote DMA of an NE2000 (DP8390D/NS32490D data sheet, chapters named); emu/hw/ne2000.py has the rest of the card, and what is left out."""
-from emu.isa.language import mask
+from emu.isa.language import host_copy, host_load, host_store, mask
 from emu.ports.block import Block, fields
 
 KIND = 1
@@ -50,6 +50,7 @@ fifo        8   8
 tallies     8   3   frame alignment errors, CRC errors, missed frames
 prom        8   32
 memory      8   16384
+buffer      64  1   host address of `memory`
 """)
 
     def update(self):
@@ -144,6 +145,44 @@ memory      8   16384
                 self.put_byte(self.crda | 1, v >> k)
                 self.advance(2)
             k = k + 8
+
+    def run(self, w, most):
+        """Bytes of buffer memory that accesses of this width move as they lie, in one piece: all but bytes from a board that moves words."""
+        stop = self.pstop << 8
+        end = self.crda + self.left
+        edge = stop if self.crda < stop and stop < END else END
+        if end > edge: end = edge
+        if end > self.crda + most: end = self.crda + most
+        linear = self.dcr & WORDS == 0 or (w > 8 and self.crda & 1 == 0)
+        return (end - self.crda) & -(w >> 3) if linear and self.crda >= START and end > self.crda else 0
+
+    def read_block(self, port, w, p, n):
+        """`rep ins`: n accesses, to host memory from p on."""
+        end = p + n * (w >> 3)
+        while p < end:
+            k = 0
+            if port - self.first >= DATA and self.reading(): k = self.run(w, end - p)
+            if k:
+                host_copy(p, self.buffer + self.crda - START, k)
+                self.advance(k)
+            else:
+                host_store(p, w, self.read(port, w))
+                k = w >> 3
+            p = p + k
+
+    def write_block(self, port, w, p, n):
+        """`rep outs`."""
+        end = p + n * (w >> 3)
+        while p < end:
+            k = 0
+            if port - self.first >= DATA and self.writing(): k = self.run(w, end - p)
+            if k:
+                host_copy(self.buffer + self.crda - START, p, k)
+                self.advance(k)
+            else:
+                self.write(port, w, host_load(p, w))
+                k = w >> 3
+            p = p + k
 
     # --- registers (10.0) ----------------------------------------------------------------------------------------------------------------
 

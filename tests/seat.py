@@ -114,11 +114,17 @@ class Seat:
         self.client.machine.say('TEXT', text)
         self.until(lambda: not self.execute('query-status')['typing'], f'{text!r} is not read')
 
-    def key(self, *names: str, hold: int = 0) -> None:
-        """Presses keys together, for milliseconds; without, they are released at once, as a busy host could hold them until they repeat."""
+    def key(self, *names: str) -> None:
+        """Presses keys together, and releases them at once: a busy host could hold them until they repeat."""
         for name in names: self.client.machine.say('KEY', CODES[name], 1)
-        if hold: self.look(hold / 1000)
         for name in reversed(names): self.client.machine.say('KEY', CODES[name], 0)
+
+    def hold(self, name: str, what: Callable[[], Any], text: str) -> Any:
+        """Holds a key down until there is an answer."""
+        self.client.machine.say('KEY', CODES[name], 1)
+        answer = self.until(what, text)
+        self.client.machine.say('KEY', CODES[name], 0)
+        return answer
 
     # --- COM1 --------------------------------------------------------------------------------------------------------------------------------
 
@@ -189,7 +195,7 @@ class Qemu(Seat):
     def type(self, text: str) -> None:
         for character in text: self.key(*US[character], hold=20)
 
-    def key(self, *names: str, hold: int = 100) -> None:
+    def key(self, *names: str, hold: int = 100) -> None:  # milliseconds
         self.client.execute('send-key', {'keys': [{'type': 'qcode', 'data': name} for name in names], 'hold-time': hold})
         time.sleep(hold / 1000 + 0.1)
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from tests.conftest import ALL, Start, guest, program
 from tests.guest_scripts import CASES, PICTURES, SCREENS
-from tests.seat import PATIENCE
 from tests.test_boot_linux import assert_right
 
 everything = pytest.mark.skipif(not ALL, reason='EMU_TEST_ALL=1')
@@ -90,15 +89,11 @@ def test_invaders(start: Start, how: str) -> None:
     formations = (SCREENS / 'invaders.txt').read_text().split('\f')
     seat.until(lambda: '\n'.join(seat.lines()[:24]).rstrip() in formations, 'not a picture that QEMU shows')
     assert ship(seat.lines()) == 40
-    seat.key('left', hold=200)
-    place = seat.until(lambda: ship(seat.lines()) < 40 and ship(seat.lines()), 'the ship does not go left')
-    seat.key('right', hold=400)
-    seat.until(lambda: ship(seat.lines()) > place, 'the ship does not go right')
+    place = seat.hold('left', lambda: 0 < ship(lines := seat.lines()) < 40 and ship(lines), 'the ship does not go left')
+    seat.hold('right', lambda: ship(seat.lines()) > place, 'the ship does not go right')
     invaders = '\n'.join(seat.lines()).count('-*-')
-    seat.key('spc', hold=200)
-    seat.until(lambda: any('|' in line for line in seat.lines()), 'no shot')
-    end = time.monotonic() + PATIENCE
-    while '\n'.join(seat.lines()).count('*') >= invaders and time.monotonic() < end: seat.key('spc', hold=200)
+    seat.hold('spc', lambda: any('|' in line for line in seat.lines()), 'no shot')
+    seat.hold('spc', lambda: '\n'.join(seat.lines()).count('*') < invaders, 'no invader is hit')
     picture = seat.picture()
     assert picture.shape == (400, 720, 3)
     assert {tuple(c) for c in picture[380:].reshape(-1, 3).tolist()} <= {(0, 0, 0), (0xaa, 0, 0xaa)}  # the ship's colour, as in the picture that QEMU makes

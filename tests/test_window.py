@@ -25,7 +25,7 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     xvfb, _ = program('Xvfb'), program('xdotool')
     folder = tmp_path_factory.mktemp('x')
     read, write = os.pipe()
-    server = subprocess.Popen([xvfb, '-displayfd', str(write), '-screen', '0', '1024x768x24', '-fbdir', str(folder)], pass_fds=[write], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([xvfb, '-displayfd', str(write), '-noreset', '-screen', '0', '1024x768x24', '-fbdir', str(folder)], pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     with os.fdopen(read) as number: yield f':{number.readline().strip()}', folder
     server.terminate()
@@ -90,9 +90,11 @@ class Seat:
 @pytest.fixture
 def seat(tmp_path: Path, desktop: tuple[str, Path]) -> Iterator[Seat]:
     made = Seat(tmp_path, desktop, '-display', 'none')
-    made.view()
-    yield made
-    made.end()
+    try:
+        made.view()
+        yield made
+    finally:
+        made.end()
 
 
 def geometry(seat: Seat) -> dict[str, int]:
@@ -164,6 +166,14 @@ def test_the_window_ends_with_the_machine(seat: Seat) -> None:
     client = Client(connect(seat.path))
     client.execute('quit')
     assert seat.window.wait(PATIENCE) == 0 and seat.machine.wait(PATIENCE) == 0
+
+
+def test_no_desktop(seat: Seat) -> None:
+    """One line, exit code 1: no window that nobody sees."""
+    for display in ({'DISPLAY': ':4711'}, {}):
+        environment = {key: value for key, value in seat.environment.items() if key not in ('DISPLAY', 'WAYLAND_DISPLAY')} | {'XDG_RUNTIME_DIR': str(seat.folder)} | display
+        done = subprocess.run([sys.executable, '-m', 'emu', 'view', seat.path], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 1 and done.stderr == 'emu view: no window can be opened: there is no desktop\n'
 
 
 def test_own_window_asks(tmp_path: Path, desktop: tuple[str, Path]) -> None:

@@ -1,5 +1,6 @@
 """The window itself: the machine's picture as an SDL texture, in its aspect, with text above it."""
 import ctypes
+import os
 
 import numpy as np
 import sdl2
@@ -39,6 +40,7 @@ class Screen:
 
     def __init__(self, title: str):
         check(sdl2.SDL_Init(sdl2.SDL_INIT_VIDEO))
+        if sdl2.SDL_GetCurrentVideoDriver() == b'offscreen' and not os.environ.get('SDL_VIDEODRIVER'): raise SdlError('there is no desktop')  # SDL would draw for nobody
         flags = sdl2.SDL_WINDOW_RESIZABLE | sdl2.SDL_WINDOW_ALLOW_HIGHDPI
         self.window = sdl2.SDL_CreateWindow(title.encode(), sdl2.SDL_WINDOWPOS_CENTERED, sdl2.SDL_WINDOWPOS_CENTERED, 720, 540 + STATUS, flags)
         check(not self.window)

@@ -152,6 +152,20 @@ def test_rep_movs_over_itself() -> None:
         over: ''', eax=1)
 
 
+@pytest.mark.parametrize('copy', ['mov [data], eax; mov esi, offset data; mov ecx, 4; rep movsb', 'mov ecx, 1; rep stosd'], ids=['movs', 'stos'])
+def test_repeated_store_to_what_comes_next(copy: str) -> None:
+    """To the block behind, to which its translation has been linked, in the same granule: both are dropped, the older one, which is being executed, first."""
+    assert_same(f'''mov ebx, 10; jmp again
+        .balign 64
+        again: mov eax, ebx; shr eax, 3; mov edi, offset there + 1; {copy}
+        there: mov eax, 1
+        add edx, eax
+        .balign 64, 0x90
+        tail: add edx, 0; jmp other
+        .balign 64
+        other: mov byte ptr [tail + 2], 1; dec ebx; jnz again''', edx=3 + 9)
+
+
 def test_store_that_crosses_into_the_page_of_code() -> None:
     """The first two bytes are in a page without code."""
     assert_same('mov ecx, 2; again: call next_page; mov dword ptr [code + 0xfff], 0x0909b890; loop again; int3; .org 0x1000; next_page: mov eax, 1; ret', eax=0x909)

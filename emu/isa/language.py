@@ -26,7 +26,7 @@ class Fault(Exception):
 def outlined(text: Text) -> Text:
     """Marks a text of (m, integers...) that compiled code calls instead of inlining: rare or long.
 
-    The interpreter calls it as a function; a stencil or a translation never does: where one is reached, it leaves to the interpreter.
+    The interpreter calls it as a function; where a stencil or a translation reaches it, it leaves to the interpreter. (But stencils call some: emu/jit/calls.py.)
     Arguments that are constant at the call (a width) make a version of the function of their own.
     """
     text.outlined = True  # type: ignore[attr-defined]

@@ -160,20 +160,25 @@ def load_protected(m, n, selector):
     if n == SS: set_segment(m, n, selector, stack_descriptor(m, selector, m.cpl, GP))
     elif selector & 0xfffc: set_segment(m, n, selector, data_descriptor(m, selector, GP))
     else: set_null(m, n, selector)
-    update_mode(m)
+    update_segments(m)
+
+
+def update_segments(m):
+    """What is derived from segments alone, of State and of `mode` (see below)."""
+    code32 = (m.access[CS] >> 14) & 1
+    stack32 = (m.access[SS] >> 14) & 1
+    flat = m.protected and m.base[CS] | m.base[DS] | m.base[ES] | m.base[SS] == 0 and m.limit[CS] == 0xffffffff and m.reach[DS] & m.reach[ES] & m.reach[SS] == 3
+    m.code32 = code32
+    m.stack_mask = 0xffffffff if stack32 else 0xffff
+    m.mode = (m.mode & ~35) | code32 | (stack32 << 1) | (flat << 5)
 
 
 def update_mode(m):
     """What is derived from segments, CPL, CR0 and EFLAGS.VM; `mode`: 0 code32, 1 stack32, 2 user, 3 protected, 4 vm86, 5 flat, 6 FPU usable, 7 paging."""
     vm86 = (m.eflags & VM) != 0
-    code32 = (m.access[CS] >> 14) & 1
-    stack32 = (m.access[SS] >> 14) & 1
     user = m.cpl == 3
     protected = (m.cr0 & PROTECTED) & (vm86 ^ 1)
-    flat = protected and m.base[CS] | m.base[DS] | m.base[ES] | m.base[SS] == 0 and m.limit[CS] == 0xffffffff and m.reach[DS] & m.reach[ES] & m.reach[SS] == 3
     m.vm86 = vm86
-    m.code32 = code32
-    m.stack_mask = 0xffffffff if stack32 else 0xffff
     m.user = user
     m.protected = protected
     fpu = m.cr0 & (EMULATED | TASK_SWITCHED) == 0
@@ -184,7 +189,8 @@ def update_mode(m):
         simd = ((m.cpu_features >> 23) & 1) | (sse << 1) | (sse2 << 2)
         if m.cr4 & OSFXSR: simd = simd | (sse << 3) | (sse2 << 4)
     m.simd = simd
-    m.mode = code32 | (stack32 << 1) | (user << 2) | (protected << 3) | (vm86 << 4) | (flat << 5) | (fpu << 6) | ((m.cr0 >> 31) << 7)
+    m.mode = (user << 2) | (protected << 3) | (vm86 << 4) | (fpu << 6) | ((m.cr0 >> 31) << 7)
+    update_segments(m)
 
 
 # --- loads and stores of segment registers ---------------------------------------------------------------------------------------------

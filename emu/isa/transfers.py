@@ -25,6 +25,7 @@ from emu.isa.segments import (
     stack_descriptor,
     type_of,
     update_mode,
+    update_segments,
 )
 from emu.isa.state import CS, DS, ES, FS, GS, SS
 from emu.isa.tasks import CALL, JUMP, inner_sp, inner_ss, switch_task
@@ -109,7 +110,7 @@ def enter_code(m, selector, d, offset):
     """Goes on in a checked code segment, at the same level."""
     set_code(m, selector, d, m.cpl)
     m.eip = offset
-    update_mode(m)
+    update_segments(m)
 
 
 def enter_real(m, selector, offset):
@@ -248,7 +249,7 @@ def return_to(m, selector, eip, wide, size, extra):
         drop_inner(m, FS)
         drop_inner(m, GS)
     m.eip = eip
-    update_mode(m)
+    update_segments(m)
 
 
 # --- texts -------------------------------------------------------------------------------------------------------------------------------

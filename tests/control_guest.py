@@ -1,10 +1,17 @@
 """A guest for tests of the control socket: it enables keyboard and mouse, says `ready`, and writes every byte that they interrupt it with to COM1: `k1E`, `m08`.
 
-IRQ 0 comes a hundred times a second and is counted at COUNT.
+IRQ 0 comes a hundred times a second and is counted at COUNT. `Started` is a machine that runs it.
 """
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 from emu.assembler import assemble_elf
 from tests.guest_code import MACROS
 
+PATIENCE = 60  # seconds
 COUNT = 0x200000  # physical address
 SOURCE = MACROS + '''
     begin
@@ -100,3 +107,32 @@ stack:
 def kernel() -> bytes:
     """The guest, a multiboot kernel."""
     return assemble_elf(f'COUNT = {COUNT}\n{SOURCE}')
+
+
+class Started:
+    """`emu run` with this guest and these options, or without it (not `boots`); COM1 and stderr go into files."""
+
+    def __init__(self, folder: Path, *options: str, boots: bool = True):
+        self.serial, self.log = folder / 'serial', folder / 'log'
+        (folder / 'kernel').write_bytes(kernel())
+        self.serial.unlink(missing_ok=True)
+        words = [sys.executable, '-m', 'emu', 'run', '-m', '16', '-serial', f'file:{self.serial}', *(['-kernel', str(folder / 'kernel')] if boots else []), *options]
+        with self.log.open('w') as log: self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=log)
+        if boots: self.wait_for('ready')
+
+    def wait_for(self, pattern: str) -> str:
+        """Until the guest has said it; all that it said."""
+        end = time.monotonic() + PATIENCE
+        while not re.search(pattern, said := self.serial.read_text() if self.serial.exists() else ''):
+            assert self.process.poll() is None and time.monotonic() < end, (pattern, said, self.logged())
+            time.sleep(0.02)
+        return said
+
+    def logged(self) -> str:
+        """What is on stderr."""
+        return self.log.read_text()
+
+    def end(self) -> None:
+        """As kill -9 does."""
+        self.process.kill()
+        self.process.wait()

@@ -181,7 +181,7 @@ def graphics_menu(seat: Seat) -> None:
     seat.see('^boot:')
     seat.type('vesamenu.c32\n')
     for _ in range(8):  # nothing tells when it is there; a key stops its countdown
-        time.sleep(1)
+        seat.look(1)
         seat.key('end')
 
 
@@ -197,7 +197,7 @@ def main(names: list[str]) -> None:
                 for bios, kind in (('own', Seat), ('seabios', Qemu)):
                     seat = kind(Path(folder), *case.words())
                     case.script(seat)
-                    time.sleep(3)
+                    seat.look(3)
                     Image.fromarray(seat.picture()).save(SCREENS / f'{name}-{bios}.png')
                     seat.close()
                 continue

@@ -21,30 +21,17 @@ from emu.server.client import Client
 from emu.server.commands import COMMANDS, EVENTS, SCHEMA, TYPES, Argument
 from emu.server.control import CONNECTIONS, LINE
 from tests.conftest import resident
-from tests.control_guest import COUNT, kernel
+from tests.control_guest import COUNT, PATIENCE, Started
 
-PATIENCE = 60  # seconds
 DOCUMENT = Path(__file__).parent.parent / 'docs/control.md'
 
 
-class Run:
+class Run(Started):
     """A machine with a control socket."""
 
     def __init__(self, folder: Path, *options: str):
-        self.path, self.serial, self.folder = folder / 'control', folder / 'serial', folder
-        (folder / 'kernel').write_bytes(kernel())
-        self.serial.unlink(missing_ok=True)
-        words = [sys.executable, '-m', 'emu', 'run', '-m', '16', '-kernel', str(folder / 'kernel'), '-serial', f'file:{self.serial}', '-control', str(self.path), *options]
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.wait_for('ready')
-
-    def wait_for(self, pattern: str) -> str:
-        """Until the guest has said it; all that it said."""
-        end = time.monotonic() + PATIENCE
-        while not re.search(pattern, said := self.serial.read_text() if self.serial.exists() else ''):
-            assert self.process.poll() is None and time.monotonic() < end, (pattern, said, self.process.poll())
-            time.sleep(0.02)
-        return said
+        self.path, self.folder = folder / 'control', folder
+        super().__init__(folder, '-control', str(self.path), *options)
 
     def keys(self, pattern: str) -> str:
         """The bytes of the keyboard, once the last one has come."""
@@ -67,10 +54,6 @@ class Run:
         client.execute('memsave', {'val': COUNT, 'size': 4, 'filename': str(file)})
         client.close()
         return int.from_bytes(file.read_bytes(), 'little')
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope='module')

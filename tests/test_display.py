@@ -1,6 +1,5 @@
 """The display protocol end to end (docs/protocol.md): `emu run -display-listen` and clients, well-behaved and otherwise."""
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -18,37 +17,17 @@ from emu.assembler import assemble, assemble_elf
 from frontends.client import Client, Ended, connect
 from frontends.protocol import BY_NUMBER, CLIENT, HEADER, MAGIC, MESSAGES, SERVER, VERSION, WINDOW, Reader, pack
 from tests.conftest import ALL, resident
-from tests.control_guest import kernel
+from tests.control_guest import PATIENCE, Started
 from tests.guest_code import MACROS
 from tests.net_host import free_port
 
-PATIENCE = 60  # seconds
 
-
-class Run:
+class Run(Started):
     """A machine with the guest of control_guest.py (COM1) or one from a disk; COM2 is the clients'."""
 
     def __init__(self, folder: Path, *options: str, address: str | None = None, boots: bool = True):
-        self.path, self.serial = str(folder / 'display'), folder / 'serial'
-        self.log = open(folder / 'log', 'w+')
-        (folder / 'kernel').write_bytes(kernel())
-        self.serial.unlink(missing_ok=True)
-        words = [sys.executable, '-m', 'emu', 'run', '-m', '16', '-serial', f'file:{self.serial}', '-serial', 'display', '-display-listen', address or self.path,
-                 *(['-kernel', str(folder / 'kernel')] if boots else []), *options]
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=self.log)
-        if boots: self.wait_for('ready')
-
-    def wait_for(self, pattern: str) -> str:
-        """Until the guest has said it; all that it said."""
-        end = time.monotonic() + PATIENCE
-        while not re.search(pattern, said := self.serial.read_text() if self.serial.exists() else ''):
-            assert self.process.poll() is None and time.monotonic() < end, (pattern, said, self.logged())
-            time.sleep(0.02)
-        return said
-
-    def logged(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
+        self.path = str(folder / 'display')
+        super().__init__(folder, '-serial', 'display', '-display-listen', address or self.path, *options, boots=boots)
 
     def client(self, **more: Any) -> Client:
         """One more client; the machine may have no room for a moment."""
@@ -59,11 +38,6 @@ class Run:
             except Ended:
                 if time.monotonic() > end: raise
                 time.sleep(0.1)
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
 
 
 @pytest.fixture(scope='module')

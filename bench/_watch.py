@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Iterable
 
 ROOT = Path(__file__).parent.parent
 REPORTS = Path(__file__).parent / 'reports'
@@ -108,6 +109,13 @@ def write_report(folder: Path, name: str, report: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(report)
     print(report)
+
+
+def grid(head: str, rows: Iterable[Iterable[object]], left: int = 1) -> str:
+    """A Markdown table: its head, cells parted by ` | `, and its rows; all columns but so many on the left are numbers."""
+    count = head.count(' | ') + 1
+    lines = [f'| {head} |', f'| {" | ".join(["---"] * left + ["---:"] * (count - left))} |', *(f'| {" | ".join(map(str, row))} |' for row in rows)]
+    return '\n'.join(lines) + '\n'
 
 
 def host() -> str:

@@ -5,7 +5,7 @@ back for ports, devices' memory and writes to code; a callback that fails is rec
 """
 import ctypes
 import time
-from collections import Counter, defaultdict, deque
+from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple
@@ -20,7 +20,7 @@ from emu.isa.clock import guest_time, retired
 from emu.isa.flags import IF, RF, TF
 from emu.isa.reset import reset
 from emu.isa.slices import stop
-from emu.isa.state import COUNTERS, CS, FIELDS, State
+from emu.isa.state import CS, FIELDS, State
 from emu.jit import build, calls, dispatch, eager, fetch, optimise
 from emu.jit.copying import LONGEST
 from emu.jit.lower import CALLBACKS
@@ -28,10 +28,12 @@ from emu.jit.patch import Translator
 from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory, zeroed
+from emu.tcache import entering, layout
 from emu.tcache.archive import Archive
 from emu.tcache.cache import Blob, Key, TranslationCache
+from emu.tcache.header import address_of
 from emu.tcache.image import Image
-from emu.tcache.index import Index
+from emu.tcache.index import INDEX_BITS, ROW
 from emu.tcache.memory import CodeMemory
 from emu.tcache.revival import Revival
 from emu.tcache.trace import Recorder
@@ -41,8 +43,7 @@ WARM = 100_000  # executions of a translation before it is optimised
 SELDOM = 64  # a block executed less than WARM / SELDOM times is not worth a place in a region
 PATIENCE = 10  # times WARM, for what was not hot when this guest ran before
 NEVER = 1 << 30  # executions
-MOST_REWRITTEN = 1 << 16  # granules of which it is known how often they were rewritten
-RESTLESS = 4  # times that a granule's translations were dropped because it was written to, before it is interpreted
+MOST_LOOKED = 1 << 16  # blocks of which it is known what they were when they were last asked for
 QUEUE = 16  # regions that may wait for the worker
 REVIVABLE = 16 << 20  # bytes of optimised translations that can be revived, if the cache is not smaller
 LIBC = ctypes.CDLL(None)
@@ -54,7 +55,7 @@ class Job(NamedTuple):
     key: Key
     region: Region
     code: list[bytes]
-    covered: list[Blob]
+    covered: list[Key]
 
 
 class Cpu:
@@ -73,14 +74,13 @@ class Cpu:
         self.ferr: Callable[[], None] = lambda: None  # called when the FERR# pin goes active
         self.log: Any = None  # emu/log.py
         self.each_block: Callable[[], None] | None = None  # called before each block, which is interpreted then
-        self.at_once = False  # optimise everything when it is first translated, in this process: for tests
+        self.make_all = False
         self.asked: set[Key] = set()  # regions that the worker has to do
         self.put_off: set[Key] = set()  # that have to be hotter than others
         self.finished: deque[tuple[Job, tuple[bytes | None, float] | None]] = deque()  # what it is done with
         self.spent = {'decoding and patching': 0.0, 'llvm, in the worker': 0.0}
         m.page_map, m.code_map = memory.page_map.ctypes.data, memory.code_map.ctypes.data
         m.ram = memory.host
-        memory.code_written = self.code_written
         memory.remapped = self.flush
         self.tables()
         if engine != 'eager':
@@ -101,13 +101,11 @@ class Cpu:
         m = self.state
         self.records = np.frombuffer(zeroed(record.SIZE << fetch.RECORD_BITS), np.int64).reshape(-1, record.SIZE // 8)
         self.records[:] = -1
-        self.index = Index()
+        self.index = zeroed(ROW << INDEX_BITS)
         self.heat = np.zeros(1 << 16, np.uint16)
-        self.code_words = memoryview(self.memory.code_map.data).cast('B').cast('Q')
         self.blob_map = np.zeros_like(self.memory.code_map)
-        self.blob_words = memoryview(self.blob_map.data).cast('B').cast('Q')
-        m.blob_map = 0 if self.engine == 'eager' else self.blob_map.ctypes.data
-        m.records, m.index, m.heat = self.records.ctypes.data, self.index.address, self.heat.ctypes.data
+        m.blob_map = self.blob_map.ctypes.data
+        m.records, m.index, m.heat = self.records.ctypes.data, address_of(self.index), self.heat.ctypes.data
         m.fetch_pointer = m.address + FIELDS['fetch_buffer'].offset
 
     def connect(self, code: build.Compiled) -> None:
@@ -122,36 +120,46 @@ class Cpu:
         self.now = partial(code.function('guest_time', 1), m.address)
         self.began = self.clocks(), time.perf_counter()
         self.c_translate = code.function('translate', 4)
-        self.c_flush, self.c_decode, self.c_write_protect = code.function('flush_tlb', 1), code.function('decode_block', 5), code.function('write_protect', 2)
+        self.c_flush, self.c_decode = code.function('flush_tlb', 1), code.function('decode_block', 5)
+        self.memory.code_written = partial(code.function('code_written', 2), m.address)
 
     def start_translating(self, size: int, policy: str, sizes: Mapping[str, int]) -> None:
         """The two ways out of translations, the cache, the translator."""
         m, code = self.state, build.interpreter()
         m.lookup, m.leave, m.failed = code.address('lookup'), code.address('leave'), code.address('failed')
         for name, n in calls.NUMBERS.items(): m.calls[n] = code.address(name)
-        self.cache = TranslationCache(CodeMemory(size), size, policy, self.index, self.uses, sizes)
-        self.translator = Translator(*build.stencils(), self.decode, partial(code.function('copy_block', 6), m.address))
+        self.cache = TranslationCache(m, CodeMemory(size), size, policy, sizes)
+        self.translator = Translator(*build.stencils(), self.decode)
+        self.c_translate_block = code.function('translate_block', 3)
         self.scratch = np.zeros(LONGEST * record.SIZE, np.uint8)
         self.scratch_address = self.scratch.ctypes.data
-        self.rewritten: Counter[int] = Counter()  # granule -> how often its translations were dropped for a store
         self.looked: dict[int, bytes] = {}  # host address of a block -> what was there when it was last asked for in vain
-        self.never: defaultdict[int, list[Key]] = defaultdict(list)  # granule -> blocks that have no translation
         m.threshold = HOT
         self.worker = Workers(1) if self.engine == 'optimise' else None
         if self.worker:
             self.worker.submit(optimise.ready)  # its first use of LLVM takes longer
-        self.countdown = memoryview(m.memory)[FIELDS['countdown'].offset:].cast('i')
-        self.counter = 0  # the one given out last
+        h = self.cache.header
+        h[layout.WORK], h[layout.RAM_SIZE], h[layout.COUNTING] = self.translator.address, self.memory.size, self.counting
+        h[layout.BEGIN], h[layout.KNOWN] = (WARM, self.revival.filter.ctypes.data) if self.worker else (NEVER, 0)
 
     def record(self, path: Path | None) -> None:
         """Records all that is executed of translations from now on, which are made anew; None: no longer. Between slices only."""
         if not self.cache: raise EmuError(f'-engine {self.engine} makes no translations')
         if self.recorder: self.recorder.close()
-        self.recorder = Recorder(path, self.state) if path else None
-        self.cache.forgotten = None
-        for blob in list(self.cache.blobs.values()): self.cache.drop(blob, 'replaced')
-        self.cache.forgotten = self.recorder.gone if self.recorder else None
+        for blob in list(self.cache): self.cache.drop(blob, 'replaced')
+        self.recorder = Recorder(path, self.state, self.cache) if path else None
+        self.cache.header[layout.ASK] = path is not None
         self.translator.count('COUNT', *['RECORD'] if path else [])
+
+    @property
+    def at_once(self) -> bool:
+        """Whether everything is optimised when it is first translated, in this process: for tests."""
+        return self.make_all
+
+    @at_once.setter
+    def at_once(self, value: bool) -> None:
+        self.make_all = value
+        self.revival.filter[:] = 255  # so that compiled code asks for each
 
     @property
     def bus(self) -> Any:
@@ -196,29 +204,6 @@ class Cpu:
 
     def log_code(self, p: int, n: int) -> None:
         self.log.code(p, n)
-
-    def code_written(self, physical: int) -> None:
-        """A granule of 64 bytes is about to change: nothing decoded from it is valid."""
-        granule = physical & -64
-        bit = 1 << (granule >> 6 & 63)
-        if not self.code_words[granule >> 12] & bit:
-            return
-        self.code_words[granule >> 12] &= ~bit
-        self.blob_words[granule >> 12] &= ~bit
-        page = int(self.memory.page_map[granule >> 12]) & -4096
-        p = np.arange(page + (granule & 4095) - 15, page + (granule & 4095) + 64, dtype=np.int64)
-        rows = (p ^ (p >> 14)) & 0xffff
-        hit = self.records[rows, 0] >> 1 == p
-        self.records[rows[hit], 0] = -1
-        if self.cache:
-            host = page + (granule & 4095)
-            self.state.changes += 1
-            if self.cache.invalidate(host >> 6): self.rewritten[host >> 6] += 1
-            if len(self.rewritten) > MOST_REWRITTEN:
-                self.rewritten.clear()
-                self.looked.clear()
-            for key in self.never.pop(host >> 6, ()):
-                self.index.remove(key)
 
     # --- lines from the machine ---------------------------------------------------------------------------------------------------
 
@@ -337,49 +322,41 @@ class Cpu:
         return ctypes.string_at(self.scratch_address, n * record.SIZE)
 
     def translate(self) -> None:
-        """The block at CS:EIP became hot."""
+        """The block at CS:EIP became hot, and compiled code has not translated it by itself."""
         assert self.cache
         started = time.perf_counter()
         m = self.state
         key = m.wanted, m.eip, m.mode
-        if found := self.cache.blobs.get(key):
-            self.index.enter(key, self.cache.memory.base + found.place)  # another block had taken its place
-        elif self.is_restless(key[0]): self.c_step(m.address)
-        else:
-            blob = self.translation(key, 4096 - (key[0] & 4095))
-            if blob: blob.cost = time.perf_counter() - started
-            if blob and self.worker and blob.tier == 'stencils': blob = self.revive(blob) or blob
-            if not self.take_in(blob):  # nothing to translate, or too much for the cache
-                self.index.enter(key, 0)
-                self.never[key[0] >> 6].append(key)
-                self.mark_code(key[0], 1)
+        asked = entering.TAKE_OVER
+        compiled = self.cache.compiles
+        while why := self.c_translate_block(m.address, key[0], asked):
+            if why < 0: self.translator.learn(-1 - why, m.mode)
+            elif why == entering.SETTLE:
+                if self.is_restless(key[0]):
+                    self.c_step(m.address)
+                    break
+                asked = why
+            elif why == entering.REVIVE:
+                if self.make_at_once(key) if self.at_once else self.revive(key, self.translator.length): break
+                asked = why
+            elif found := self.cache.find(key): self.cache.memory.use(found.place)
+        if self.recorder and self.cache.compiles > compiled and (found := self.cache.find(key)) and not found.optimised:
+            self.recorder.made(found, time.perf_counter() - started)
         self.spent['decoding and patching'] += time.perf_counter() - started
 
     def is_restless(self, p: int) -> bool:
-        """Whether the code at host address p is rewritten again and again: it is interpreted until it is the same at two requests for it, one after the other."""
-        granules = [g for g in (p >> 6, (p >> 6) + 1) if self.rewritten[g] >= RESTLESS]
-        if not granules: return False
-        now = b''.join(ctypes.string_at(g << 6, 64) for g in granules)
-        if self.looked.get(p, b'') != now:
+        """Whether the code at host address p, which is rewritten again and again, is still: it is interpreted until it is the same at two requests for it, one after the other."""
+        assert self.cache
+        now = ctypes.string_at(p & -64, 128)
+        if self.looked.get(p) != now:
+            if len(self.looked) > MOST_LOOKED: self.looked.clear()
             self.looked[p] = now
             return True
         self.looked.pop(p, None)
-        for g in granules: self.rewritten.pop(g)
+        self.cache.settled(p >> 6)
         return False
 
     # --- optimising: hot blocks go to a worker process, and come back as better translations ----------------------------------
-
-    def next_counter(self) -> int:
-        """The countdown of a new translation. They are handed out round robin: a count taken over early costs little."""
-        self.counter = self.counter % (COUNTERS - 1) + 1
-        self.countdown[self.counter] = WARM if self.worker else NEVER
-        return self.counter
-
-    def uses(self, blob: Blob) -> int:
-        """How often a translation was executed since this was last asked: what it has taken off its countdown."""
-        left = self.countdown[blob.counter]
-        used, blob.counted = blob.counted - left, left
-        return used
 
     def warm(self) -> None:
         """The countdown of the block at CS:EIP is over, or there is no room to record that it is executed."""
@@ -390,37 +367,34 @@ class Cpu:
         if not p:  # a chained jump led here, and data took the page's place in the TLB
             self.c_translate(m.address, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
             p = self.host_address()
-        blob = self.cache.blobs[p, m.eip, m.mode]
-        if not self.worker: return self.count_from(blob, NEVER)
+        blob = self.cache.find((p, m.eip, m.mode))
+        assert blob
+        key, count_from = blob.key, self.cache.count_from
+        if not self.worker: return count_from(blob.number, NEVER)
         full = len(self.asked) >= QUEUE
-        self.count_from(blob, WARM if full else NEVER)
-        if blob.key not in self.asked and (found := self.revive(blob)) and self.take_in(found): return
-        if full or blob.key in self.asked: return
-        if self.revival.known_guest() and blob.key not in self.put_off:
-            self.put_off.add(blob.key)
-            return self.count_from(blob, WARM * PATIENCE)
+        count_from(blob.number, WARM if full else NEVER)
+        if key in self.asked: return
+        if self.revive(key, blob.length) or full: return
+        if self.revival.known_guest() and key not in self.put_off:
+            self.put_off.add(key)
+            return count_from(blob.number, WARM * PATIENCE)
         self.revival.missed()
-        if not self.part(blob.key, m.eip): return  # it is one instruction, which calls a text: nothing to optimise
+        if not self.part(key, m.eip): return  # it is one instruction, which calls a text: nothing to optimise
         covered: list[Blob] = []
-        chosen = region(m.eip, partial(self.neighbour, blob.key, covered), p & 4095)
-        for other in covered: self.count_from(other, NEVER)
-        what = Job(blob.key, chosen, self.guest_bytes(blob.key, chosen), covered)
-        self.asked.add(blob.key)
+        chosen = region(m.eip, partial(self.neighbour, key, covered), p & 4095)
+        for other in covered: count_from(other.number, NEVER)
+        what = Job(key, chosen, self.guest_bytes(key, chosen), [other.key for other in covered])
+        self.asked.add(key)
         job = self.worker.submit(optimise.compile_region, chosen, m.mode)
         job.add_done_callback(lambda job: None if job.cancelled() else self.finished.append((what, job.result())))
-
-    def count_from(self, blob: Blob, n: int) -> None:
-        """Sets a translation's countdown."""
-        blob.counted += n - self.countdown[blob.counter]
-        self.countdown[blob.counter] = n
 
     def neighbour(self, first: Key, covered: list[Blob], eip: int) -> Part | None:
         """The block at EIP in the page of `first`, if it has a translation that is often executed, which is noted; else None."""
         assert self.cache
         p, start, mode = first
-        if not (found := self.cache.blobs.get((p + eip - start, eip, mode))): return None
-        if found.tier == 'stencils':
-            left = self.countdown[found.counter]
+        if not (found := self.cache.find((p + eip - start, eip, mode))): return None
+        if not found.optimised:
+            left = self.cache.countdown[found.number]
             if 0 <= left <= WARM and WARM - left < WARM // SELDOM: return None
             covered.append(found)
         return self.part(first, eip)
@@ -442,33 +416,35 @@ class Cpu:
         while self.finished:
             what, answer = self.finished.popleft()
             self.asked.remove(what.key)
-            for other in what.covered: self.count_from(other, WARM)  # who still comes to them by other ways is counted anew
+            for key in what.covered:  # who still comes to them by other ways is counted anew
+                if (other := self.cache.find(key)) and not other.optimised: self.cache.count_from(other.number, WARM)
             obj, seconds = answer or (None, 0.0)
             self.spent['llvm, in the worker'] += seconds
             if not obj or not (image := optimise.image(obj, what.region, what.key[2], what.code, seconds)): continue
             self.revival.keep(image)
-            if self.guest_bytes(what.key, what.region) == what.code: self.take_in(self.placed(image, what.key))
+            if self.guest_bytes(what.key, what.region) == what.code: self.take_in(image, what.key)
 
-    def revive(self, blob: Blob) -> Blob | None:
-        """An optimised translation that was made before, of the same bytes, for one that begins with the same block."""
-        p, length = blob.ranges[0]
-        image = self.revival.find(blob.key[2], p, blob.key[1], length, ctypes.string_at)
-        return self.placed(image, blob.key) if image else None
+    def revive(self, key: Key, length: int) -> bool:
+        """Takes in an optimised translation that was made before, of the same bytes, for one whose first block is `length` bytes; whether there is one."""
+        image = self.revival.find(key[2], key[0], key[1], length, ctypes.string_at)
+        return image is not None and self.take_in(image, key)
 
-    def placed(self, image: Image, key: Key) -> Blob:
-        """The blob that an image is at a place with its bytes."""
-        return optimise.blob(image, key, self.translator, self.next_counter(), 'RECORD' if self.recorder else 'USED')
-
-    def take_in(self, blob: Blob | None) -> bool:
-        """Adds a translation to the cache; False: there is none, or no room for it."""
+    def take_in(self, image: Image, key: Key) -> bool:
+        """Adds an optimised translation to the cache, for a place with the bytes it was made of; False: it has no room for it."""
         assert self.cache
-        if not blob: return False
-        blob.counted = self.countdown[blob.counter]
-        if not self.cache.add(blob): return False
-        self.cache.memory.use(blob.place)
-        if self.recorder: self.recorder.made(blob)
-        for p, n in blob.ranges: self.mark_code(p, n)
+        made = optimise.made(image, key, self.translator, self.cache.number(), 'RECORD' if self.recorder else 'USED')
+        if not self.cache.take_in(made) or not (found := self.cache.find(key)): return False
+        self.cache.memory.use(found.place)
+        if self.recorder: self.recorder.made(found, made.cost)
         return True
+
+    def make_at_once(self, key: Key) -> bool:
+        """Has a block optimised in this process, if there is something to optimise; whether that is in the cache."""
+        if not self.part(key, key[1]): return False
+        chosen = region(key[1], partial(self.part, key), key[0] & 4095)
+        obj, seconds = optimise.compile_region(chosen, key[2])
+        image = optimise.image(obj, chosen, key[2], self.guest_bytes(key, chosen), seconds) if obj else None
+        return image is not None and self.take_in(image, key)
 
     def host_address(self) -> int:
         """Where CS:EIP lies in host memory, if the TLB knows; else 0."""
@@ -477,31 +453,13 @@ class Cpu:
         n = (a >> 12 & 1023) + (m.user << 10)
         return m.tlb_addend[n] + a if m.tlb_read[n] == a & 0xfffff000 else 0
 
-    def translation(self, key: Key, room: int) -> Blob | None:
-        """A new translation of a block: of stencils, or optimised where everything is to be at once."""
-        if self.at_once and self.part(key, key[1]):
-            chosen = region(key[1], partial(self.part, key), key[0] & 4095)
-            obj, seconds = optimise.compile_region(chosen, key[2])
-            if obj and (image := optimise.image(obj, chosen, key[2], self.guest_bytes(key, chosen), seconds)): return self.placed(image, key)
-        return self.translator.translate(key, room, self.next_counter() if self.counting else 0)
-
-    def mark_code(self, p: int, n: int) -> None:
-        """Guest bytes that a translation was made of: stores to them must be seen."""
-        physical = p - self.memory.host
-        if not 0 <= physical < self.memory.size:
-            return  # a ROM
-        page, word = physical >> 12, self.code_words[physical >> 12]
-        first, last = (physical & 4095) >> 6, (physical & 4095) + n - 1 >> 6
-        self.code_words[page] = word | (2 << last) - (1 << first)
-        self.blob_words[page] |= (2 << last) - (1 << first)
-        if word == 0:
-            self.c_write_protect(self.state.address, physical)
-
     def times(self) -> dict[str, float]:
         """Seconds spent, for --stats; interpreting includes the devices."""
         if self.engine == 'eager': return self.spent
-        second = (self.clocks() - self.began[0]) / (time.perf_counter() - self.began[1])
-        return {'devices': self.state.device_cycles / second, **self.spent, 'reviving and archiving': self.revival.spent, 'interpreting': self.state.cycles / second}
+        m, second = self.state, (self.clocks() - self.began[0]) / (time.perf_counter() - self.began[1])
+        making = self.spent['decoding and patching'] + m.making / second
+        return {'devices': m.device_cycles / second, **self.spent, 'decoding and patching': making, 'reviving and archiving': self.revival.spent,
+                'interpreting': m.cycles / second}
 
     def statistics(self) -> dict[str, Any]:
         """The cache's part of --stats."""

@@ -265,7 +265,7 @@ def counted(engine: str, source: str) -> tuple[int, int]:
     start(g, source)
     g.go(20000)
     assert g.m.eip == HANDLERS + 4 and g.cpu.cache
-    return g.m.translated, g.cpu.cache.counts['compiles']
+    return g.m.translated, g.cpu.cache.compiles
 
 
 def test_a_store_beside_code_stays_in_the_optimised_translation() -> None:

@@ -22,9 +22,6 @@ class Bus:
     def mmio_read(self, physical: int, w: int) -> int:
         return (1 << w) - 1
 
-    def code_written(self, physical: int) -> None:
-        self.written = physical
-
 
 class Machine:
     def __init__(self) -> None:

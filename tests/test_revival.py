@@ -54,7 +54,7 @@ def new_guest(monkeypatch: pytest.MonkeyPatch, archive: Archive | None = None) -
 def optimised(g: Guest) -> int:
     """How many optimised translations there are."""
     assert g.cpu.cache
-    return sum(blob.tier == 'optimised' for blob in g.cpu.cache.blobs.values())
+    return sum(blob.optimised for blob in g.cpu.cache)
 
 
 def go(g: Guest, source: str, origin: int = CODE, moved: int = 0) -> list[int]:

@@ -144,11 +144,6 @@ def mmio_write(m: Any, physical: int, w: int, v: int) -> None:
     m.bus.mmio_write(physical, w, v & mask(w))
 
 
-def code_written(m: Any, physical: int) -> None:
-    """Tells the translation cache that the 64-byte granule at this physical address is about to change."""
-    m.bus.code_written(physical)
-
-
 def host_clock(m: Any) -> int:
     """The host's monotonic clock in nanoseconds."""
     return time.monotonic_ns()

@@ -56,7 +56,8 @@ ignne           32  1   the IGNNE# pin
 a20             32  1   mask of physical addresses: 0xFFFFFFFF or 0xFFEFFFFF
 page_map        64  1   host address of 2**20 64-bit words, one a physical page: host address of the page + PAGE_* bits, or 0: a device's
 code_map        64  1   host address of 2**20 64-bit words, one a physical page: bit n: code was decoded in its n-th 64 bytes
-blob_map        64  1   the same for what was translated; 0: whoever hears of stores to code knows
+blob_map        64  1   the same for what was translated
+cache           64  1   host address of the translation cache's header (emu/tcache/layout.py); 0: there is none
 ram             64  1   host address of RAM's first byte, of physical address 0
 vga             64  1   host address of the display adapter's block (emu/mem/vga.py), or 0: there is none
 ports           64  1   host address of the table of devices whose registers are texts (emu/ports), or 0: Python answers for all
@@ -99,7 +100,6 @@ call_port_out_block 64 1
 call_mmio_read  64  1
 call_mmio_write 64  1
 call_outside    64  1
-call_code_written 64 1
 call_log_interrupt 64 1
 call_log_code   64  1
 call_x87        64  1
@@ -117,7 +117,8 @@ records         64  1   host address of the interpreter's decoded records
 heat            64  1   host address of the block counters
 translated      64  1   instructions retired in translations
 cycles          64  1   the host's clock cycles spent interpreting,
-device_cycles   64  1   and in callbacks
+device_cycles   64  1   and in callbacks,
+making          64  1   and making translations
 slice           64  1   the budget that this slice began with
 tick            64  1   nanoseconds of guest time an instruction takes; 0: guest time follows the host's clock (emu/isa/clock.py)
 skipped         64  1   with a tick: nanoseconds that passed while halted

@@ -22,8 +22,8 @@ from emu.jit.workers import Workers
 if TYPE_CHECKING:
     from emu.jit.stencils import Kind
 
-SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py', *(f'jit/{name}.py' for name in ('lower', 'fetch', 'dispatch', 'copying', 'calls', 'interpreter', 'build')),
-           'tcache/replay.py')
+SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py', *(f'jit/{name}.py' for name in ('lower', 'fetch', 'dispatch', 'copying', 'calls', 'interpreter', 'build')))
+MORE = {'interpreter': [f'tcache/{name}.py' for name in ('layout', 'index', 'links', 'policies', 'dropping', 'entering', 'replay')]}
 
 llvm.set_option('emu', '--fixup-byte-word-insts=false')  # LLVM 22's pass turns `mov dx, [m]` into `movzx edx, [m]` where EDX is live: LEAVE_16 lost EBP's high half
 
@@ -51,7 +51,7 @@ def compile_module(ir: str, codemodel: str = 'jitdefault', level: int = 2) -> by
 def version(name: str) -> str:
     """Names everything that compiled code depends on."""
     h = hashlib.sha256(f'{llvmlite.__version__} {sys.version_info[:2]} {llvm.get_host_cpu_name()}'.encode())
-    for pattern in SOURCES + (f'jit/{name}.py',):
+    for pattern in (*SOURCES, f'jit/{name}.py', *MORE.get(name, ())):
         for path in sorted(Path(__file__).parent.parent.glob(pattern)):
             h.update(path.read_bytes())
     return h.hexdigest()[:20]

@@ -1,7 +1,6 @@
 """Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often; between two blocks it takes interrupts.
 
-The translation index has 2**INDEX_BITS rows, each with two entries of 32 bytes in a host's cache line: host address of the block's first byte, EIP and mode
-key, host address of the code, nothing. What is not there (or lost its place to others) is interpreted, counted, and asked for when it is hot.
+What is not in the index (emu/tcache/index.py), or lost its place to others, is interpreted, counted, and asked for when it is hot.
 """
 from emu.isa.flags import IF, RF, TF
 from emu.isa.interrupts import take_interrupt
@@ -9,15 +8,10 @@ from emu.isa.language import host_load, host_store
 from emu.isa.slices import stop
 from emu.isa.state import CS
 from emu.ports.pic import Registers as Pic
+from emu.tcache.index import index_row
 
-INDEX_BITS = 17
 REDO = 3  # of m.reason (emu/jit/stencils.py)
 LOOKUPS, HITS = 2, 3  # indexes of m.counts
-
-
-def index_row(p, eip):
-    """The number of the row for host address p at this EIP."""
-    return (p ^ (p >> 15) ^ (eip >> 12)) & 0x1ffff
 
 
 def probe(m, eip):

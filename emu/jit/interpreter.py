@@ -12,18 +12,20 @@ from emu.isa.clock import guest_time
 from emu.isa.interrupts import handle_fault, take_interrupt
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
-from emu.jit import calls, copying, dispatch, fetch
+from emu.jit import calls, dispatch, fetch
 from emu.jit.fetch import current
 from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word, host_functions
-from emu.mem.paging import flush_tlb, translate, write_protect
-from emu.tcache import replay
+from emu.mem.code import code_written
+from emu.mem.paging import flush_tlb, translate
+from emu.tcache import dropping, entering, links, replay
 
 HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
 TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %budget, i64 %t0, i64 %t1'  # the signature of all translations
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
-           'write_protect': write_protect, 'guest_time': guest_time, 'decode_block': fetch.decode_block,
-           'copy_block': copying.copy_block, **replay.TEXTS}  # outlined texts that Python calls
+           'guest_time': guest_time, 'decode_block': fetch.decode_block, 'code_written': code_written,
+           **{text.__name__: text for text in (links.find_record, dropping.drop, dropping.invalidate, dropping.new_record, entering.describe, entering.take_in,
+                                               entering.translate_block)}, **replay.TEXTS}  # outlined texts that Python calls
 SAMPLE = 16  # of so many interpreted pieces one is timed
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 
@@ -132,7 +134,7 @@ define preserve_nonecc void @leave({TRANSLATION}) nounwind {{
 
 
 def run_function(program: Program) -> str:
-    """`run`: blocks until the budget is used up (0), or one is hot enough to be translated (2) or optimised (3); `step`: interprets to the end of a block."""
+    """`run`: blocks until the budget is used up (0), or Python has to translate one (2) or have it optimised (3); `step`: interprets to the end of a block."""
     f = Lower(program)
     f.label('again')
     more = f.emit(f'icmp sgt i64 {f.read_state("budget", 0)}, 0', str)
@@ -160,6 +162,12 @@ def run_function(program: Program) -> str:
     f.write_state('floor', 0, 0)
     f.jump('br label %again')
     f.label('wanted')
+    start = f.emit('call i64 @llvm.readcyclecounter()')
+    why = f.word(f.call(entering.translate_block, [Machine('%m'), f.read_state('wanted', 0), entering.DONE]))
+    end = f.emit('call i64 @llvm.readcyclecounter()')
+    f.write_state('making', 0, f.emit(f'add i64 {f.read_state("making", 0)}, {f.emit(f"sub i64 {end}, {start}")}'))
+    f.jump(f'br i1 {f.emit(f"icmp eq i64 {why}, 0", str)}, label %again, label %asked')
+    f.label('asked')
     f.jump('ret i64 2')
     f.label('warm')
     f.jump('ret i64 3')

@@ -22,7 +22,7 @@ BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mu
 COMPARE = {ast.Eq: ('eq', operator.eq), ast.NotEq: ('ne', operator.ne), ast.Lt: ('slt', operator.lt), ast.LtE: ('sle', operator.le),
            ast.Gt: ('sgt', operator.gt), ast.GtE: ('sge', operator.ge)}
 CALLBACKS = {'port_in': 3, 'port_out': 4, 'port_in_block': 5, 'port_out_block': 5, 'mmio_read': 3, 'mmio_write': 4, 'outside': 3,
-             'code_written': 2, 'log_interrupt': 4, 'log_code': 3}  # arguments, with `m`
+             'log_interrupt': 4, 'log_code': 3}  # arguments, with `m`
 
 
 HOST = x87_lower.NAMES | sse_lower.NAMES  # primitives that are functions of the host's instructions

@@ -3,7 +3,7 @@
 The guest's registers live in SSA from the region's way in to its exits, loops included. Flags are not computed where they are set: it is noted which text would
 (`pending`), and that is lowered where somebody reads them, above all in the cold exits. Leaving is as for stencils: where an instruction misses, the state at its
 start goes to the interpreter. What is compiled knows its EIP only as a hole and other blocks by their distance: an image (emu/tcache/image.py), of which any place
-with the same bytes makes its blob; its links have stubs from the EXIT stencil.
+with the same bytes makes a translation; its links have stubs from the EXIT stencil.
 """
 import hashlib
 import struct
@@ -25,9 +25,8 @@ from emu.jit.patch import FORMATS, Translator, branch_target, link_rel, read_obj
 from emu.jit.regions import Part, Region
 from emu.jit.stencils import FLAT, LOADS, OPTIMISE, REDO, TAIL, Unsuitable, host
 from emu.mem import access
-from emu.tcache.cache import Blob, Key, Link
+from emu.tcache.cache import Key, Link, Made
 from emu.tcache.image import ANYWHERE, LINK, Image
-from emu.tcache.policies import OPTIMISED
 
 FLAG_WORDS = ('result', 'carries')
 SET_ALL = (flags.flags_arithmetic, flags.flags_logic, flags.flags_result)  # texts that set both words,
@@ -339,10 +338,10 @@ def image(obj: bytes, region: Region, mode: int, code: list[bytes], seconds: flo
                  sum(len(part.block) for part in region.parts.values()), text, tuple(open_))
 
 
-def blob(found: Image, key: Key, translator: Translator, counter: int, entrance: str = 'USED') -> Blob:
-    """The translation that an image is at a place with its bytes. It begins with a stencil that counts."""
-    p, eip, mode = key
-    begin = translator.entrance(entrance, counter)
+def made(found: Image, key: Key, translator: Translator, number: int, entrance: str = 'USED') -> Made:
+    """The translation that an image is at a place with its bytes, as record `number` of the cache. It begins with a stencil that counts."""
+    p, eip, _ = key
+    begin = translator.entrance(entrance, number)
     code = bytearray(begin.code + found.code)
     for at, _ in begin.jumps:
         link_rel(code, at, len(code))
@@ -359,6 +358,6 @@ def blob(found: Image, key: Key, translator: Translator, counter: int, entrance:
             stubs[target] = len(code)
             code += translator.exit(target)
         link_rel(code, at, stubs[target])
-        if 0 <= (p & 4095) + distance < 4096: links.append(Link(at, stubs[target], (p + distance, target, mode)))
+        if 0 <= (p & 4095) + distance < 4096: links.append(Link(at, stubs[target], target))
     ranges = [(p + distance, len(part)) for distance, part in zip(found.distances, found.parts)]
-    return Blob(key, bytes(code), found.instructions, ranges, OPTIMISED, links, counter, found.seconds)
+    return Made(number, key, bytes(code), ranges, links, found.seconds)

@@ -17,7 +17,6 @@ from emu.isa.state import DS, ES, FIELDS, SS
 from emu.jit import copying
 from emu.jit.copying import LONGEST
 from emu.jit.stencils import CALLS, FIXED, HOLES, INTERPRET, LOADS, LOOK_UP, OPTIMISE, RANGES, REDO, TARGETS, Kind, numbers
-from emu.tcache.cache import Blob, Key, Link
 
 FORMATS = {1: '<q', 10: '<i', 11: '<i'}  # relocation types R_X86_64_64, _32, _32S: a hole is a 32-bit number,
 HOLE_TYPES = (1, 10, 11), (10,), (1, 10, 11)  # which by its RANGES must not be used as a signed one
@@ -25,7 +24,6 @@ FIRST = ('BEGIN', 'BEGIN~', 'COUNT', *(f'EXIT.{why}' for why in (LOOK_UP, INTERP
 LEADS = {'TAKEN': copying.TAKEN, 'MISS': copying.MISS, 'WARM': copying.WARM}
 LARGEST, MOST_JUMPS = 4096, 8  # of a piece: bytes, and jumps, which all may need an EXIT
 COUNTDOWN = FIELDS['countdown'].offset
-RESULTS = struct.Struct(f'<{3 + 3 * copying.LINKS}q')
 
 
 class Decoded(NamedTuple):
@@ -114,10 +112,10 @@ def joined(pieces: list[Piece]) -> Piece:
 
 
 class Translator:
-    """Blocks -> blobs. `decode(p, room)` gives the records of the block at host address p; `copy_block` is compiled (emu/jit/copying.py), and has State."""
+    """What copying needs: pieces and recipes, in a work area at `address`. `decode(p, room)` gives the records of the block at host address p."""
 
-    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int], bytes], copy_block: Callable[..., int]):
-        self.kinds, self.decode, self.copy_block = kinds, decode, copy_block
+    def __init__(self, objects: list[bytes], kinds: dict[str, Kind], decode: Callable[[int, int], bytes]):
+        self.kinds, self.decode = kinds, decode
         self.pieces = {name: piece(code, relocations, kinds.get(name)) for obj in objects for name, (code, relocations) in read_object(obj).items()}
         self.kept: list[np.ndarray] = []  # pieces laid out for copying
         self.places: dict[tuple[str, ...], int] = {}  # names of stencils -> the address of what they make together
@@ -127,7 +125,7 @@ class Translator:
         self.area = np.zeros(copying.AREA, np.uint8)
         first = [self.table.ctypes.data, self.code.ctypes.data, *(self.place((name,)) for name in FIRST)]
         struct.pack_into(f'<{len(first)}q', self.area.data, 0, *first)
-        self.address, self.output = self.area.ctypes.data, memoryview(self.code.data)
+        self.address: int = self.area.ctypes.data
 
     # --- recipes: which stencils do an instruction ------------------------------------------------------------------------------
 
@@ -193,18 +191,10 @@ class Translator:
         last = self.kinds[names[-1]].last if names else CALLS
         return not last or last == CALLS and recipe_kind(mode) == copying.REAL and FORMS[d.form].text in LOADS and names is not None
 
-    def translate(self, key: Key, room: int, counter: int = 0) -> Blob | None:
-        """The translation of the block at `key` (host address, EIP, mode key), which has `room` bytes to the end of its page; `counter`: which
-        countdown it takes from; 0: none. None: nothing to translate."""
-        p, eip, mode = key
-        place = COUNTDOWN + 4 * counter if counter else 0
-        while (size := self.copy_block(self.address, p, room, eip, place)) < 0:
-            self.learn(-1 - size, mode)
-        if not size:
-            return None
-        count, length, linked, *link = RESULTS.unpack_from(self.area.data, copying.INSTRUCTIONS)
-        links = [Link(at, stub, (p + target - eip, target, mode)) for at, stub, target in zip(*[iter(link[:3 * linked])] * 3)]
-        return Blob(key, bytes(self.output[:size]), count, [(p, length)], 'stencils', links, counter=counter)
+    @property
+    def length(self) -> int:
+        """Bytes of the block that was copied last."""
+        return int(self.area[copying.LENGTH:copying.LINKED].view(np.int64)[0])
 
     def exit(self, eip: int, why: int = LOOK_UP) -> bytes:
         """The code of an EXIT that goes on at another block, with nothing given back to the budget."""

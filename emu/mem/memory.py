@@ -37,7 +37,7 @@ class Memory:
         self.host = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
         self.page_map = np.frombuffer(zeroed(8 << 20), np.int64)
         self.code_map = np.frombuffer(zeroed(8 << 20), np.int64)
-        self.code_written: Callable[[int], None] = lambda physical: None
+        self.code_written: Callable[[int], object] = lambda physical: None
         self.remapped: Callable[[], None] = lambda: None
         self.roms: list[mmap.mmap] = []
         self.nothing = mmap.mmap(-1, PAGE)

@@ -1,146 +1,153 @@
-"""The translation cache: translations in code memory, every link between them, and which guest bytes each was made of. What stays is a policy's business.
+"""The translation cache: its tables, and what Python does with them. Compiled code does the rest: entering (emu/tcache/entering.py), linking and moving (links.py),
+what stays and where (policies.py), dropping (dropping.py).
 
-A translation (`Blob`) is bytes that run anywhere: jumps inside it are relative, jumps to other translations are listed as links, all others go through
-State. So moving copies it, and dropping it puts back the jumps that led to it. No translation is on the host's stack between slices, so both may happen
-whenever Python runs.
+A translation is bytes that run anywhere: jumps inside it are relative, jumps to other translations are listed as links, all others go through State. So moving
+copies it, and dropping it puts back the jumps that led to it. No translation is on the host's stack while compiled code does either, or Python runs, so both may
+happen whenever one is wanted.
 """
-import struct
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from typing import Callable, Mapping, NamedTuple, Protocol
+import ctypes
+from typing import Iterator, Mapping, NamedTuple
 
+import numpy as np
+
+from emu.isa.state import COUNTERS, FIELDS, State
+from emu.jit import build
+from emu.mem.memory import zeroed
+from emu.tcache import layout
+from emu.tcache.dropping import slot_of
+from emu.tcache.header import Header, address_of
+from emu.tcache.layout import RECORD_BITS
 from emu.tcache.memory import CodeMemory
-from emu.tcache.policies import POLICIES, Ring
 
-pack_rel32 = struct.Struct('<i').pack_into
 Key = tuple[int, int, int]  # host address of the first byte, EIP, mode key
+REASONS = {'invalidated': layout.INVALIDATED, 'capacity': layout.DROPPED, 'replaced': layout.REPLACEMENTS}  # why translations go
+NODES = 1 << 20  # at most; a translation has three
 
 
 class Link(NamedTuple):
-    """A jump out of a translation to the block at `target`: a rel32 at `at`, which leads to `stub` while that block is not there. Offsets in the blob."""
+    """A jump out of a translation to the block at EIP `target` in its page: a rel32 at `at`, which leads to `stub` while that block is not there. Offsets in the code."""
 
     at: int
     stub: int
-    target: Key
+    target: int
 
 
-class Lookup(Protocol):
-    """What compiled code looks translations up in (emu/tcache/index.py)."""
+class Made(NamedTuple):
+    """A translation that the cache is to take in as record `number` (`TranslationCache.number`)."""
 
-    def enter(self, key: Key, code: int) -> None:
-        """Adds or moves a translation."""
-
-    def remove(self, key: Key) -> None:
-        """Forgets one."""
-
-
-@dataclass(eq=False, slots=True)
-class Blob:
-    """A translation: `code` as that runs anywhere, what it covers, and its links."""
-
+    number: int
     key: Key
-    code: bytes
-    instructions: int
+    code: bytes  # none: the block cannot be translated
     ranges: list[tuple[int, int]]  # the guest's code it was made of: host address, bytes
-    tier: str
-    links: list[Link] = field(default_factory=list)
-    counter: int = 0  # which of State's countdowns its executions take from; 0: none
+    links: list[Link]
     cost: float = 0.0  # seconds it took to make
-    counted: int = 0  # that countdown when its uses were last asked for
-    place: int = -1  # the policy's: offset in code memory,
-    ring: Ring | None = None  # where it is
-    age: int = 0  # and how long it has been there
+    tier: int = layout.OPTIMISED
+
+
+class Blob(NamedTuple):
+    """A translation in the cache, as its record says; `length`: of the guest's block that it begins with."""
+
+    number: int
+    key: Key
+    place: int
+    size: int
+    tier: int
+    length: int
+    ring: str
 
     @property
-    def size(self) -> int:
-        return len(self.code)
-
-    def granules(self) -> set[int]:
-        """Host addresses >> 6 of what it was made of."""
-        return {granule for p, n in self.ranges for granule in range(p >> 6, (p + n - 1 >> 6) + 1)}
+    def optimised(self) -> bool:
+        return self.tier == layout.OPTIMISED
 
 
 class TranslationCache:
-    """`size` bytes of translations under a policy; `uses` tells how often a blob was executed since it was last asked. `sizes`: of the policy's rings."""
+    """`size` bytes of translations for `state` under a policy; `sizes`: of the policy's rings. `most`: records and nodes there may be."""
 
-    def __init__(self, memory: CodeMemory, size: int, policy: str, index: Lookup, uses: Callable[[Blob], int], sizes: Mapping[str, int] | None = None):
-        self.memory, self.index = memory, index
-        self.policy = POLICIES[policy](size, uses, self.moved, self.evicted, sizes)
-        self.blobs: dict[Key, Blob] = {}
-        self.waiting: defaultdict[Key, list[tuple[Blob, Link]]] = defaultdict(list)  # links to a block, followed or not
-        self.granules: defaultdict[int, list[Blob]] = defaultdict(list)  # host address >> 6 -> blobs made from it
-        self.seen: set[Key] = set()
-        self.counts: Counter[str] = Counter()
-        self.forgotten: Callable[[Blob], None] | None = None  # told of each that is dropped
+    def __init__(self, state: State, memory: CodeMemory, size: int, policy: str, sizes: Mapping[str, int] | None = None, most: tuple[int, int] = (COUNTERS, NODES)):
+        self.memory, self.state = memory, state
+        self.header = h = Header(policy, size, sizes or {})
+        self.tables = [zeroed(n) for n in (most[0] << RECORD_BITS, most[1] << RECORD_BITS, 8 << layout.BUCKET_BITS)]
+        h[layout.RECORDS], h[layout.NODES], h[layout.BUCKETS] = map(address_of, self.tables)
+        h[layout.MOST_RECORDS], h[layout.MOST_NODES] = most
+        self.words = memoryview(self.tables[0]).cast('I')  # of the records
+        self.rewritten = np.zeros(1 << 16, np.uint8)
+        h[layout.COUNTDOWN], h[layout.INDEX] = state.address + FIELDS['countdown'].offset, state.index
+        h[layout.DATA], h[layout.CODE] = address_of(memory.data), memory.base
+        h[layout.BEGUN], h[layout.REWRITTEN] = address_of(memory.begun), self.rewritten.ctypes.data
+        self.log = np.zeros(COUNTERS, np.uint32)
+        self.countdown = memoryview(state.memory)[FIELDS['countdown'].offset:].cast('i')
+        code = build.interpreter()
+        self.c_find, self.c_take_in, self.c_drop = code.function('find_record', 3), code.function('take_in', 7), code.function('drop', 3)
+        self.c_number, self.c_describe, self.c_invalidate = code.function('new_record', 1), code.function('describe', 7), code.function('invalidate', 2)
+        state.cache = h.address
 
-    def add(self, blob: Blob) -> bool:
-        """Takes a new translation in and links it; False where it does not fit."""
-        if old := self.blobs.get(blob.key): self.drop(old, 'replaced')
-        self.counts['compiles'] += 1
-        self.counts['recompiles'] += blob.key in self.seen
-        self.seen.add(blob.key)
-        if not self.policy.insert(blob): return False
-        self.memory.data[blob.place:blob.place + blob.size] = blob.code
-        self.blobs[blob.key] = blob
-        for granule in blob.granules(): self.granules[granule].append(blob)
-        for link in blob.links: self.waiting[link.target].append((blob, link))
-        self.connect(blob)
-        return True
+    def find(self, key: Key) -> Blob | None:
+        """The translation of a block, if there is one."""
+        n = self.c_find(self.header.address, key[0], key[1] | key[2] << 32)
+        return self.blob(n) if n and self.word(n, layout.BYTES) else None
 
-    def connect(self, blob: Blob) -> None:
-        """Links to and from a blob that has a new place, and its entry in the index."""
-        place = blob.place
-        for link in blob.links:
-            other = self.blobs.get(link.target)
-            self.patch(place + link.at, other.place if other else place + link.stub)
-        for source, link in self.waiting.get(blob.key, ()): self.patch(source.place + link.at, place)
-        self.index.enter(blob.key, self.memory.base + place)
+    def word(self, n: int, at: int) -> int:
+        """32 bits of record n."""
+        return self.words[(n << RECORD_BITS) + at >> 2]
 
-    def patch(self, at: int, target: int) -> None:
-        """Makes the rel32 at an offset lead to another."""
-        pack_rel32(self.memory.data, at, target - (at + 4))
+    def blob(self, n: int) -> Blob:
+        """What record n says."""
+        low, high, eip, mode, place, size, tier, length, ring = (self.word(n, at) for at in range(0, layout.RING + 4, 4))
+        return Blob(n, (low | high << 32, eip, mode), place, size, tier, length, list(self.header.rings)[ring])
 
-    def moved(self, blob: Blob, old: int) -> None:
-        """The policy has given a blob another place."""
-        place, size = blob.place, len(blob.code)
-        self.memory.data[place:place + size] = self.memory.data[old:old + size]
-        for link in blob.links:  # those to its own stubs have come along
-            if other := self.blobs.get(link.target): self.patch(place + link.at, other.place)
-        for source, link in self.waiting.get(blob.key, ()): self.patch(source.place + link.at, place)
-        self.index.enter(blob.key, self.memory.base + place)
-        self.counts['moves'] += 1
+    def __iter__(self) -> Iterator[Blob]:
+        """All translations, of each ring the oldest first."""
+        for at in self.header.rings.values():
+            n = self.header[at + layout.OLDEST]
+            while n:
+                after = self.word(n, layout.NEWER)
+                yield self.blob(n)
+                n = after
 
-    def evicted(self, blob: Blob) -> None:
-        """The policy has dropped a blob."""
-        self.forget(blob, 'capacity')
+    def number(self) -> int:
+        """A record for a new translation, which has to be taken in before anything else is done."""
+        return self.c_number(self.header.address)
+
+    def take_in(self, made: Made) -> bool:
+        """Takes a new translation in and links it, in place of the one of its block that is there; False where it does not fit."""
+        (p, eip, mode), code = made.key, ctypes.create_string_buffer(made.code)
+        links, ranges = np.array(made.links, np.int64), np.array(made.ranges, np.int64)
+        self.c_describe(self.header.address, made.number, p, eip | mode << 32, len(made.code), made.tier, made.ranges[0][1])
+        return bool(self.c_take_in(self.state.address, made.number, ctypes.addressof(code), links.ctypes.data, len(links), ranges.ctypes.data, len(ranges)))
+
+    def count_from(self, n: int, left: int) -> None:
+        """Sets a translation's countdown; its uses are not forgotten."""
+        at = (n << RECORD_BITS) + layout.COUNTED >> 2
+        self.words[at] = (self.words[at] + left - self.countdown[n]) & 0xffffffff
+        self.countdown[n] = left
 
     def drop(self, blob: Blob, reason: str) -> None:
         """Removes a translation before its time."""
-        self.policy.remove(blob)
-        self.forget(blob, reason)
-
-    def forget(self, blob: Blob, reason: str) -> None:
-        """Unlinks a blob: nothing leads to it any more."""
-        self.counts[f'dropped_{reason}'] += 1
-        del self.blobs[blob.key]
-        self.index.remove(blob.key)
-        for source, link in self.waiting.get(blob.key, ()): self.patch(source.place + link.at, source.place + link.stub)
-        for link in blob.links:
-            links = self.waiting[link.target]
-            links.remove((blob, link))
-            if not links: del self.waiting[link.target]
-        for granule in blob.granules():
-            blobs = self.granules.get(granule)
-            if blobs: blobs.remove(blob)
-            if not blobs: self.granules.pop(granule, None)
-        if self.forgotten: self.forgotten(blob)
+        self.c_drop(self.header.address, blob.number, REASONS[reason])
 
     def invalidate(self, granule: int) -> int:
-        """The guest bytes of a granule (host address >> 6) are about to change; how many translations that drops."""
-        dropped = self.granules.pop(granule, ())
-        for blob in dropped: self.drop(blob, 'invalidated')
-        return len(dropped)
+        """The guest's bytes of a granule (host address >> 6) are about to change; how many translations that drops."""
+        return self.c_invalidate(self.header.address, granule)
+
+    def settled(self, granule: int) -> None:
+        """It is not known any more that a granule and the next one were rewritten."""
+        for g in (granule, granule + 1): self.rewritten[slot_of(g)] = 0
+
+    @property
+    def compiles(self) -> int:
+        """How many translations were ever taken in."""
+        return self.header[layout.COMPILES]
+
+    def logged(self) -> list[int]:
+        """The records dropped since this was last asked, while `log` is set."""
+        found: list[int] = self.log[:self.header[layout.LOGGED]].tolist()
+        self.header[layout.LOGGED] = 0
+        return found
 
     def statistics(self) -> dict[str, object]:
         """Numbers for --stats."""
-        return {'translations': len(self.blobs), 'bytes': {ring.name: ring.used for ring in self.policy.rings}, **dict(sorted(self.counts.items()))}
+        h = self.header
+        counts = {'compiles': self.compiles, 'moves': h[layout.MOVES], 'recompiles': h[layout.RECOMPILES],
+                  **{f'dropped_{reason}': h[at] for reason, at in REASONS.items()}}
+        return {'translations': sum(h[at + layout.COUNT] for at in h.rings.values()), 'bytes': {name: h[at + layout.USED] for name, at in h.rings.items()},
+                **{name: count for name, count in sorted(counts.items()) if count}}

@@ -1,38 +1,40 @@
-"""The translation index that compiled code reads (emu/jit/dispatch.py): block -> code address; Python's side of it."""
-import ctypes
+"""The translation index: block -> code address, as compiled code looks it up (`probe` in emu/jit/dispatch.py); in the language of the texts.
 
-from emu.jit.dispatch import INDEX_BITS, index_row
-from emu.mem.memory import zeroed
-from emu.tcache.cache import Key
+It has 2**INDEX_BITS rows, each with two entries of 32 bytes in a host's cache line: host address of the block's first byte (0: empty), EIP and mode key, host
+address of the code (0: not to be translated), nothing. An entry may lose its place to others; then the block is asked for again, when it is hot.
+"""
+from emu.isa.language import host_copy, host_load, host_store
 
-ROW = 64  # bytes: two entries of four words: host address, EIP and mode, code's address (0: not to be translated), nothing
+INDEX_BITS = 17
+ROW = 64
 
 
-class Index:
-    """The table at host address `address`; a host address of 0 marks an empty entry."""
+def index_row(p, eip):
+    """The number of the row for host address p at this EIP."""
+    return (p ^ (p >> 15) ^ (eip >> 12)) & 0x1ffff
 
-    def __init__(self) -> None:
-        self.memory = zeroed(ROW << INDEX_BITS)
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-        self.words = memoryview(self.memory).cast('q')
 
-    def find(self, key: Key) -> int:
-        """Where the entry of a block begins, in words; -1: it has none."""
-        p, eip, mode = key
-        at, words, second = index_row(p, eip) * 8, self.words, eip | mode << 32
-        if words[at] == p and words[at + 1] == second: return at
-        if words[at + 4] == p and words[at + 5] == second: return at + 4
-        return -1
+def index_entry(index, p, second):
+    """The address of a block's entry, or 0."""
+    e = index + (index_row(p, second & 0xffffffff) << 6)
+    if host_load(e, 64) == p and host_load(e + 8, 64) == second: return e
+    e = e + 32
+    if host_load(e, 64) == p and host_load(e + 8, 64) == second: return e
+    return 0
 
-    def enter(self, key: Key, code: int) -> None:
-        """Adds or changes the entry of a block; the older of its row's two others may be lost. Code 0: the block is not to be translated."""
-        p, eip, mode = key
-        at, words = self.find(key), self.words
-        if at < 0:
-            at = index_row(p, eip) * 8
-            if words[at]: words[at + 4:at + 8] = words[at:at + 4]
-        words[at], words[at + 1], words[at + 2] = p, eip | mode << 32, code
 
-    def remove(self, key: Key) -> None:
-        """Forgets a block."""
-        if (at := self.find(key)) >= 0: self.words[at] = 0
+def index_enter(index, p, second, code):
+    """Adds or changes the entry of a block; the older of its row's two others may be lost."""
+    e = index_entry(index, p, second)
+    if e == 0:
+        e = index + (index_row(p, second & 0xffffffff) << 6)
+        if host_load(e, 64): host_copy(e + 32, e, 32)
+        host_store(e, 64, p)
+        host_store(e + 8, 64, second)
+    host_store(e + 16, 64, code)
+
+
+def index_remove(index, p, second):
+    """Forgets a block."""
+    e = index_entry(index, p, second)
+    if e: host_store(e, 64, 0)

@@ -2,12 +2,15 @@
 (emu/tcache/trace.py), replaying it in the simulator (emu/tcache/simulator.py). All arguments but numbers are host addresses.
 """
 from emu.isa.language import host_load, host_store, outlined
+from emu.tcache.layout import CAPACITY, COMPULSORY, COUNTDOWN, PEAK, USED, more, queue
+from emu.tcache.policies import insert, take_out
 
 LOOP = 1 << 30  # LOOP + (p << 20) + n: the p events before this one go on in the same order, n in all
 GONE = 1 << 31  # GONE + n: entry n was dropped
 NEAR = 256  # events
 PERIOD = 64  # events of the longest loop that is folded
 LAST = 1 << 40  # more events than there are
+ALWAYS = 2
 HINTS = 20  # log2 of the places where an entry was last seen
 
 
@@ -62,19 +65,44 @@ def condense(source, count, out, last, start):
     return o
 
 
-@outlined
-def replay(uses, at, end):
-    """Executes condensed events from `at` to `end`, as far as their entries are there: where the first lies that is not, or that says GONE. `uses` has 64 bits for
-    each entry: 0: it is not there; else 1 + how often it was executed."""
+def there(words, at, end):
+    """Executes condensed events from `at` to `end`, as far as their entries are there: where the first lies that is not, or that says GONE. `words` has the
+    entries' countdowns, 32 bits each; 0: it is not there."""
     while at < end:
         x = host_load(at, 32)
         if x >= GONE: return at
-        place = uses + (x << 3)
-        v = host_load(place, 64)
+        v = host_load(words + (x << 2), 32)
         if v == 0: return at
-        host_store(place, 64, v + 1)
+        host_store(words + (x << 2), 32, v - 1)
         at = at + 4
     return at
+
+
+@outlined
+def simulate(c, at, end, known, missed):
+    """Executes condensed events from `at` to `end` under the policy of header `c`, whose record n + 1 is entry n. `known` has a byte for each entry: 1: it was executed
+    before, ALWAYS: it is there, and no business of the policy's; `missed` has 64 bits for each, where its capacity misses are counted."""
+    words = host_load(c + COUNTDOWN, 64) + 4
+    at = there(words, at, end)
+    while at < end:
+        x = host_load(at, 32)
+        if x >= GONE:
+            x = x - GONE
+            if host_load(words + (x << 2), 32) and host_load(known + x, 8) != ALWAYS:
+                take_out(c, x + 1)
+                host_store(words + (x << 2), 32, 0)
+            at = at + 4
+        else:
+            if host_load(known + x, 8):
+                more(c, CAPACITY, 1)
+                more(missed, x << 3, 1)
+            else: more(c, COMPULSORY, 1)
+            host_store(known + x, 8, 1)
+            if insert(c, x + 1) == 0: at = at + 4  # larger than all there is
+            used = host_load(queue(c, 0) + USED, 64)
+            if used > host_load(c + PEAK, 64): host_store(c + PEAK, 64, used)
+        at = there(words, at, end)
+    return 0
 
 
 @outlined
@@ -109,4 +137,4 @@ def next_uses(events, count, next_times, times):
     return 0
 
 
-TEXTS = {text.__name__: text for text in (fold, condense, replay, stamp, next_uses)}
+TEXTS = {text.__name__: text for text in (fold, condense, simulate, stamp, next_uses)}

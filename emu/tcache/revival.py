@@ -8,7 +8,10 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+import numpy as np
+
 from emu.tcache.archive import Archive, files
+from emu.tcache.entering import KNOWN_BITS
 from emu.tcache.image import Image, key_of
 
 RECENT = 32  # answers that tell whether this guest is known
@@ -38,6 +41,9 @@ class Revival:
         self.hits = self.misses = self.revived = 0
         self.saved = self.spent = 0.0  # seconds: of LLVM's, our own
         self.places = archive.places if archive else {}
+        self.filter = np.zeros(1 << KNOWN_BITS - 3, np.uint8)  # bits by the low bits of keys: 0: there is no such image, as compiled code can see
+        self.filtered = 0  # how many of the archive's keys are in it
+        self.see_places()
         self.recent: deque[bool] = deque(maxlen=RECENT)  # whether what was wanted was there
 
     def find(self, mode: int, p: int, eip: int, length: int, read: Callable[[int, int], bytes]) -> Image | None:
@@ -54,6 +60,17 @@ class Revival:
             self.recent.append(True)
         self.spent += time.perf_counter() - started
         return image
+
+    def see_places(self) -> None:
+        """The filter knows what the archive has by now."""
+        if len(self.places) > self.filtered:
+            for key in self.places: self.filter_in(key)
+            self.filtered = len(self.places)
+
+    def filter_in(self, key: int) -> None:
+        """There may be an image with this key."""
+        bit = key & (1 << KNOWN_BITS) - 1
+        self.filter[bit >> 3] |= 1 << (bit & 7)
 
     def missed(self) -> None:
         """LLVM has to be asked."""
@@ -80,7 +97,9 @@ class Revival:
     def keep(self, image: Image) -> None:
         """Takes in what was made."""
         started = time.perf_counter()
-        if self.put(image.key, self.known.get(image.key, Known()), image) and self.archive: self.archive.add(image)
+        if self.put(image.key, self.known.get(image.key, Known()), image) and self.archive:
+            self.archive.add(image)
+            self.see_places()
         self.spent += time.perf_counter() - started
 
     def put(self, key: int, known: Known, image: Image) -> bool:
@@ -88,6 +107,7 @@ class Revival:
         if any(image.guest == other.guest for other in known.images) or image.size > self.budget: return False
         before = known.size if key in self.known else 0
         known.images.append(image)
+        self.filter_in(key)
         for old in known.images[:-SHAPES]: self.fresh.discard(id(old))
         del known.images[:-SHAPES]
         self.known[key] = known

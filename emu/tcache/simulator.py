@@ -11,12 +11,16 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from emu.jit import build
-from emu.tcache.policies import OPTIMISED, POLICIES, Entry, rounded
-from emu.tcache.replay import GONE
+from emu.tcache import layout
+from emu.tcache.header import Header
+from emu.tcache.policies import rounded
+from emu.tcache.replay import ALWAYS, GONE
 from emu.tcache.trace import Trace
 
 LIMITS = ('LRU', 'optimum')
 BATCH = 32
+FOREVER = 1 << 30  # executions that are counted
+RECORD_WORDS = 1 << layout.RECORD_BITS - 2
 
 
 class Result(NamedTuple):
@@ -28,15 +32,6 @@ class Result(NamedTuple):
     capacity: int
     seconds: float  # to make what was missing because of capacity
     moves: int
-
-
-class Row:
-    """An entry of the trace, as policies see it."""
-
-    __slots__ = ('number', 'size', 'cost', 'tier', 'key', 'place', 'ring', 'age')
-
-    def __init__(self, number: int, size: int, cost: float, tier: str, key: int):
-        self.number, self.size, self.cost, self.tier, self.key = number, size, cost, tier, key
 
 
 class Condensed(NamedTuple):
@@ -56,8 +51,8 @@ class Condensed(NamedTuple):
 
 
 def of(entries: np.ndarray, tier: str) -> np.ndarray:
-    """Which entries are of a tier."""
-    return entries['optimised'] == (tier == OPTIMISED)
+    """Which entries are of a tier, 'stencils' or 'optimised'."""
+    return entries['optimised'] == (tier == 'optimised')
 
 
 def load(path: Path, show: Callable[[int], object] = abs) -> Condensed:
@@ -72,90 +67,75 @@ class Simulation:
     def __init__(self, trace: Condensed, policy: str, size: int, tier: str):
         self.trace, self.name, self.size = trace, policy, size
         self.mine = of(trace.entries, tier)
-        self.rows = [Row(n, size, cost, tier, key) for n, (size, cost, key) in enumerate(zip(trace.entries['size'].tolist(), trace.entries['cost'].tolist(), trace.keys))]
-        self.seen = np.zeros(len(self.rows), np.uint8)
-        self.compulsory = self.capacity = self.moves = 0
-        self.seconds = 0.0
-        self.start()
-
-    def start(self) -> None:
-        self.array = np.where(self.mine, 0, 1).astype(np.int64)
-        self.words = memoryview(self.array.data)  # 0: not there; else 1 + uses
-        self.policy = POLICIES[self.name](self.size, self.uses, self.moved, self.dropped)
-
-    def uses(self, entry: Entry) -> int:
-        found, self.words[entry.number] = self.words[entry.number] - 1, 1
-        return found
-
-    def moved(self, entry: Entry, old: int) -> None:
-        self.moves += 1
-
-    def dropped(self, entry: Entry) -> None:
-        self.words[entry.number] = 0
+        self.known = np.where(self.mine, 0, ALWAYS).astype(np.uint8)  # 1: it was executed before
+        self.missed = np.zeros(len(self.mine), np.int64)  # for want of room
 
     def run(self) -> Result:
         """Executes the trace."""
-        events, step = self.trace.events, self.step()
+        header = simulated(self)
+        return Result(self.name, self.size, header[layout.COMPULSORY], header[layout.CAPACITY], self.seconds(), header[layout.MOVES])
+
+    def seconds(self) -> float:
+        """To make what was missing because of capacity."""
+        return float(self.missed @ self.trace.entries['cost'].astype(np.float64))
+
+
+def simulated(simulation: Simulation) -> Header:
+    """The header of a policy that has executed a trace."""
+    entries, events = simulation.trace.entries, simulation.trace.events
+    header = Header(simulation.name, simulation.size, {})
+    records = np.zeros((len(entries) + 1, RECORD_WORDS), np.uint32)
+    records[1:, layout.BYTES >> 2], records[1:, layout.TIER >> 2] = entries['size'], entries['optimised'] * layout.OPTIMISED
+    records[1:, layout.P >> 2] = simulation.trace.keys
+    countdown = np.zeros(len(records), np.uint32)
+    countdown[1:] = np.where(simulation.mine, 0, FOREVER)
+    header[layout.RECORDS], header[layout.COUNTDOWN], header[layout.BEGIN] = records.ctypes.data, countdown.ctypes.data, FOREVER
+    end = events.ctypes.data + 4 * len(events)
+    build.interpreter().function('simulate', 5)(header.address, events.ctypes.data, end, simulation.known.ctypes.data, simulation.missed.ctypes.data)
+    return header
+
+
+class Limit(Simulation):
+    """What no cache can be: the entry with the largest time goes, by `next_times` (Belady's optimum) or the time of its last execution (LRU)."""
+
+    def run(self) -> Result:
+        events = self.trace.events
+        self.next_times = self.trace.next_times() if self.name == 'optimum' else None
+        self.times = np.zeros(len(self.mine), np.int64)
+        self.times[~self.mine] = 1  # there, and never the largest
+        self.used = self.compulsory = 0
+        self.candidates: list[tuple[int, int]] = []
+        self.recent: list[int] = []
+        step = self.step()
         n, count = 0, len(events)
         while (n := step(n)) < count:
             x = int(events[n])
             if x >= GONE:
                 self.gone(x - GONE)
                 n += 1
-            elif not self.miss(x): n += 1
-        return Result(self.name, self.size, self.compulsory, self.capacity, self.seconds, self.moves)
+            else: self.enter(x)
+        return Result(self.name, self.size, self.compulsory, int(self.missed.sum()), self.seconds(), 0)
 
     def step(self) -> Callable[[int], int]:
         """What executes events from one on, and tells which needs something done."""
-        replay, words, base = build.interpreter().function('replay', 3), self.array.ctypes.data, self.trace.events.ctypes.data
-        end = base + 4 * len(self.trace.events)
-        return lambda n: (replay(words, base + 4 * n, end) - base) >> 2
-
-    def miss(self, x: int) -> bool:
-        """An entry has to be made; whether there was room for it."""
-        row = self.rows[x]
-        if self.seen[x]:
-            self.capacity += 1
-            self.seconds += row.cost
-        else: self.compulsory += 1
-        self.seen[x] = 1
-        return self.enter(row)
-
-    def enter(self, row: Row) -> bool:
-        there = self.policy.insert(row)
-        self.words[row.number] = there
-        return there
-
-    def gone(self, x: int) -> None:
-        """The entry is dropped, not for want of room."""
-        if self.words[x] and self.mine[x]:
-            self.words[x] = 0
-            self.policy.remove(self.rows[x])
-
-
-class Limit(Simulation):
-    """What no cache can be: the entry with the largest time goes, by `next_times` (Belady's optimum) or the time of its last execution (LRU)."""
-
-    def start(self) -> None:
-        self.next_times = self.trace.next_times() if self.name == 'optimum' else None
-        self.times = np.zeros(len(self.rows), np.int64)
-        self.times[~self.mine] = 1  # there, and never the largest
-        self.used = 0
-        self.candidates: list[tuple[int, int]] = []
-        self.recent: list[int] = []
-
-    def step(self) -> Callable[[int], int]:
         stamp, times, base = build.interpreter().function('stamp', 5), self.times.ctypes.data, self.trace.events.ctypes.data
         end, known = base + 4 * len(self.trace.events), self.next_times.ctypes.data if self.next_times is not None else 0
         return lambda n: (stamp(times, base + 4 * n, end, n, known + 4 * n if known else 0) - base) >> 2
 
-    def enter(self, row: Row) -> bool:
-        size = rounded(row.size)
+    def enter(self, x: int) -> None:
+        """An entry has to be made."""
+        if self.known[x]: self.missed[x] += 1
+        else: self.compulsory += 1
+        self.known[x] = 1
+        size = self.rounded(x)
         while self.used + size > self.size: self.evict()
         self.used += size
-        self.times[row.number] = 1  # until it is executed, at once
-        self.recent.append(row.number)
-        return True
+        self.times[x] = 1  # until it is executed, at once
+        self.recent.append(x)
+
+    def rounded(self, x: int) -> int:
+        """The bytes that an entry takes."""
+        return rounded(int(self.trace.entries['size'][x]))
 
     def evict(self) -> None:
         """Drops the entry with the largest time."""
@@ -167,31 +147,19 @@ class Limit(Simulation):
             self.recent.clear()
         best = max(((int(times[n]), n) for n in self.recent), default=(0, 0)) if self.next_times is not None else (0, 0)
         if self.candidates and self.candidates[-1] >= best: best = self.candidates.pop()
-        self.used -= rounded(self.rows[best[1]].size)
+        self.used -= self.rounded(best[1])
         times[best[1]] = 0
 
     def gone(self, x: int) -> None:
+        """The entry is dropped, not for want of room."""
         if self.times[x] and self.mine[x]:
             self.times[x] = 0
-            self.used -= rounded(self.rows[x].size)
-
-
-class Unbounded(Simulation):
-    """A cache with room for everything: how much of it is used at most."""
-
-    peak = 0
-
-    def enter(self, row: Row) -> bool:
-        there = super().enter(row)
-        self.peak = max(self.peak, self.policy.rings[0].used)
-        return there
+            self.used -= self.rounded(x)
 
 
 def footprint(trace: Condensed, tier: str = 'stencils') -> int:
     """Bytes that a cache without bounds holds at most: what is gone is taken out."""
-    everything = Unbounded(trace, 'fifo', sum(rounded(size) for size in trace.entries['size'].tolist()), tier)
-    everything.run()
-    return everything.peak
+    return simulated(Simulation(trace, 'fifo', sum(map(rounded, trace.entries['size'].tolist())), tier))[layout.PEAK]
 
 
 def simulate(trace: Condensed, policy: str, size: int, tier: str = 'stencils') -> Result:

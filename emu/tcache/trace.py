@@ -14,7 +14,8 @@ import numpy as np
 from emu.errors import EmuError, file_error
 from emu.isa.state import COUNTERS, FIELDS, State
 from emu.jit import build
-from emu.tcache.policies import OPTIMISED
+from emu.tcache import layout
+from emu.tcache.cache import Blob, TranslationCache
 from emu.tcache.replay import GONE, HINTS, LOOP, PERIOD
 
 PIECE = 1 << 24  # bytes of a trace that are read at a time
@@ -25,7 +26,7 @@ ENTRY = np.dtype([('size', '<u4'), ('cost', '<f4'), ('optimised', '?'), ('key', 
 class Recorder:
     """Writes the trace of what `state` executes."""
 
-    def __init__(self, path: Path, state: State):
+    def __init__(self, path: Path, state: State, cache: TranslationCache):
         try:
             self.file = zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1)
         except OSError as error:
@@ -40,17 +41,21 @@ class Recorder:
         state.trace_at, state.trace_end = self.start, self.start + 4 * ROOM
         self.numbers = np.full(COUNTERS, -1, np.int32)  # of the entries, by their countdowns
         self.entries: list[tuple[Any, ...]] = []
+        self.cache = cache
+        cache.header[layout.LOG], cache.header[layout.LOGGED] = cache.log.ctypes.data, 0
 
-    def made(self, blob: Any) -> None:
-        """A new translation."""
-        if self.numbers[blob.counter] >= 0: self.drain()  # another had its countdown before
-        self.numbers[blob.counter] = len(self.entries)
-        self.entries.append((blob.size, blob.cost, blob.tier == OPTIMISED, blob.key))
+    def made(self, blob: Blob, cost: float) -> None:
+        """A new translation, which took so many seconds."""
+        self.gone()
+        if self.numbers[blob.number] >= 0: self.drain()  # another had its countdown before
+        self.numbers[blob.number] = len(self.entries)
+        self.entries.append((blob.size, cost, blob.optimised, blob.key))
 
-    def gone(self, blob: Any) -> None:
-        """One that is dropped."""
-        self.drain()
-        self.events.write(np.uint32(GONE + int(self.numbers[blob.counter])).tobytes())
+    def gone(self) -> None:
+        """Those that were dropped since the last one was made."""
+        if gone := self.cache.logged():
+            self.drain()
+            self.events.write((GONE + self.numbers[gone].astype(np.uint32)).astype('<u4').tobytes())
 
     def drain(self) -> bool:
         """Empties the buffer; whether it was full."""
@@ -66,7 +71,9 @@ class Recorder:
 
     def close(self) -> None:
         """The run is over."""
+        self.gone()
         self.drain()
+        self.cache.header[layout.LOG] = 0
         self.events.close()
         with self.file.open('entries.npy', 'w') as out: np.save(out, np.array(self.entries, ENTRY))
         self.file.close()

@@ -39,10 +39,9 @@ TIMEOUT = 120  # seconds for one kernel
 
 
 WHY = {  # what profiles have shown (perf record -e cpu-clock) of kernels that may be slower than under QEMU
-    'functions': 'Each of 48,000 blocks is executed 200 times in all, so that making translations counts. Copying and patching one is compiled code and takes 1 to 2 us; '
-                 'Python takes some 10 us more to enter it in index, links, granules and rings. QEMU does all in C, in 3 us. What follows is bound by the caches of the host: '
-                 'a call is two lookups, and nearly all of their time (samples: 1,160 of 1,331) goes to the one load that misses, in the row of the index; then come two or '
-                 'three blocks, some 600 bytes of code, that were not used for 16,000 calls. The first 16 rounds are interpreted, at a third of the speed of translations.',
+    'functions': 'Each of 48,000 blocks is executed 200 times in all. Making their translations takes a tenth of the time (1 to 2 us each); the rest is bound by the caches of the '
+                 'host: a call is two lookups, then come two or three blocks, some 600 bytes of code, that were not used for 16,000 calls. The first 16 rounds are interpreted, at a '
+                 'third of the speed of translations.',
 }
 
 

@@ -347,13 +347,14 @@ class Cpu:
     def is_restless(self, p: int) -> bool:
         """Whether the code at host address p, which is rewritten again and again, is still: it is interpreted until it is the same at two requests for it, one after the other."""
         assert self.cache
-        now = ctypes.string_at(p & -64, 128)
+        restless = [g for g in sorted({p >> 6, entering.next_granule(p)}) if self.cache.is_restless(g)]
+        now = b''.join(ctypes.string_at(g << 6, 64) for g in restless)
         if self.looked.get(p) != now:
             if len(self.looked) > MOST_LOOKED: self.looked.clear()
             self.looked[p] = now
             return True
         self.looked.pop(p, None)
-        self.cache.settled(p >> 6)
+        for g in restless: self.cache.settled(g)
         return False
 
     # --- optimising: hot blocks go to a worker process, and come back as better translations ----------------------------------

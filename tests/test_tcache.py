@@ -12,7 +12,7 @@ from emu.mem.memory import zeroed
 from emu.tcache import layout
 from emu.tcache.cache import Blob, Key, Link, Made, TranslationCache
 from emu.tcache.header import address_of
-from emu.tcache.index import INDEX_BITS, ROW, index_enter, index_entry, index_remove, index_row
+from emu.tcache.index import INDEX_BITS, NOWHERE, ROW, index_enter, index_entry, index_remove, index_row
 from emu.tcache.links import bucket
 from emu.tcache.memory import CodeMemory
 from emu.tcache.policies import POLICIES, rounded
@@ -61,9 +61,9 @@ def use(cache: TranslationCache, n: int, times: int = 1) -> None:
 
 
 def indexed(cache: TranslationCache, k: Key) -> int:
-    """What the index has for a block; 0: nothing."""
-    entry = index_entry(cache.state.index, k[0], k[1] | k[2] << 32)
-    return host_load(entry + 16, 64) if entry else 0
+    """Where a block's code is to be run, by the index; 0: it has none."""
+    entry = index_entry(cache.state.index, *k)
+    return cache.state.code + host_load(entry + 12, 32) if entry and host_load(entry + 12, 32) else 0
 
 
 def leads_to(cache: TranslationCache, place: int, at: int = 1) -> int:
@@ -174,10 +174,10 @@ def test_a_block_that_cannot_be_translated_is_known_until_it_is_written_to() -> 
     cache = make('fifo', 1 << 12)
     add(cache, 1, link_to=2)
     add(cache, 2, size=0)
-    assert cache.find(key(2)) is None and there(cache) == {1} and index_entry(cache.state.index, key(2)[0], 128 | 3 << 32)
+    assert cache.find(key(2)) is None and there(cache) == {1} and index_entry(cache.state.index, *key(2))
     assert leads_to(cache, find(cache, 1).place) == find(cache, 1).place + STUB
     assert cache.invalidate(key(2)[0] >> 6) == 0
-    assert not index_entry(cache.state.index, key(2)[0], 128 | 3 << 32)
+    assert not index_entry(cache.state.index, *key(2))
     assert_books(cache)
 
 
@@ -338,18 +338,25 @@ def test_any_order_keeps_the_books(policy: str, most: tuple[int, int]) -> None:
     run_state_machine_as_test(type('AnyOrder', (AnyOrder,), {'policy': policy, 'most': most}), settings=settings(max_examples=10, stateful_step_count=60, deadline=None))
 
 
-def test_the_index_has_two_places_for_blocks_that_collide() -> None:
+def test_the_index_has_four_places_for_blocks_that_collide() -> None:
+    """Also for those that differ in EIP or mode alone. The oldest goes."""
     memory = zeroed(ROW << INDEX_BITS)
     index = address_of(memory)
-    first, second, third = ((1 << 40 | n << 34, 0x1000 | 3 << 32) for n in (1, 2, 3))
-    assert len({index_row(p, 0x1000) for p, _ in (first, second, third)}) == 1
-    code = lambda k: host_load(index_entry(index, *k) + 16, 64) if index_entry(index, *k) else None  # noqa: E731
-    index_enter(index, *first, 100)
-    index_enter(index, *second, 200)
-    assert [code(k) for k in (first, second)] == [100, 200]
-    index_enter(index, *first, 101)  # changed, not added
-    assert [code(k) for k in (first, second)] == [101, 200]
-    index_enter(index, *third, 300)
-    assert [code(k) for k in (first, second, third)] == [None, 200, 300]
-    index_remove(index, *second)
-    assert [code(k) for k in (first, second, third)] == [None, None, 300]
+    keys = [(1 << 40, 0x1000 | 3 << 32), (1 << 40, 0x1000 | 7 << 32), (1 << 40, 0x1008 | 3 << 32), (1 << 40 | 8, 0x1008 | 3 << 32), (1 << 40 | 9, 0x1009 | 3 << 32)]
+    assert len({index_row(index, p, second & 0xffffffff) for p, second in keys}) == 1
+
+    def places() -> list[int | None]:
+        found = [index_entry(index, p, second & 0xffffffff, second >> 32) for p, second in keys]
+        return [host_load(e + 12, 32) - 1 if e else None for e in found]
+    for n in range(4): index_enter(index, *keys[n], 16 * n)
+    assert places() == [0, 16, 32, 48, None]
+    index_enter(index, *keys[1], 160)  # changed, not added
+    assert places() == [0, 160, 32, 48, None]
+    index_enter(index, *keys[4], 64)
+    assert places() == [None, 160, 32, 48, 64]
+    index_remove(index, *keys[3])
+    assert places() == [None, 160, 32, None, 64]
+    index_enter(index, *keys[0], 0)  # in the place that is free
+    assert places() == [0, 160, 32, None, 64]
+    index_enter(index, *keys[3], NOWHERE)
+    assert places() == [0, None, 32, -1, 64]

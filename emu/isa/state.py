@@ -107,7 +107,8 @@ logging         32  1   LOG_* bits: what is logged
 reason          32  1   how a translation left: 0: look the next block up; 2: optimise this one; 3 + n: interpret n instructions
 threshold       32  1   executions after which a block is asked for; 0: never
 wanted          64  1   host address of a block that became hot
-index           64  1   host address of the translation index
+index           64  1   host address of the translation index,
+code            64  1   and of code memory, less one
 lookup          64  1   host addresses of where translations go on from an EIP in t0: to the translation there,
 leave           64  1   or out to the interpreter (emu/jit/interpreter.py),
 failed          64  1   or where a text that was called has raised

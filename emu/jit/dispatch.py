@@ -8,7 +8,7 @@ from emu.isa.language import host_load, host_store
 from emu.isa.slices import stop
 from emu.isa.state import CS
 from emu.ports.pic import Registers as Pic
-from emu.tcache.index import index_row
+from emu.tcache.index import index_entry
 
 REDO = 3  # of m.reason (emu/jit/stencils.py)
 LOOKUPS, HITS = 2, 3  # indexes of m.counts
@@ -21,15 +21,13 @@ def probe(m, eip):
     m.counts[LOOKUPS] = m.counts[LOOKUPS] + 1
     if m.tlb_read[n] != (a & 0xfffff000): return -1
     p = m.tlb_addend[n] + a
-    e = m.index + (index_row(p, eip) << 6)
-    key = eip | (m.mode << 32)
-    if host_load(e, 64) != p or host_load(e + 8, 64) != key:
-        e = e + 32
-        if host_load(e, 64) != p or host_load(e + 8, 64) != key:
-            m.wanted = p
-            return -1
+    e = index_entry(m.index, p, eip, m.mode)
+    if e == 0:
+        m.wanted = p
+        return -1
     m.counts[HITS] = m.counts[HITS] + 1
-    return host_load(e + 16, 64)
+    place = host_load(e + 12, 32)
+    return m.code + place if place else 0
 
 
 def set_floor(m):

@@ -15,6 +15,7 @@ from emu.jit import build
 from emu.mem.memory import zeroed
 from emu.tcache import layout
 from emu.tcache.dropping import slot_of
+from emu.tcache.entering import RESTLESS
 from emu.tcache.header import Header, address_of
 from emu.tcache.layout import RECORD_BITS
 from emu.tcache.memory import CodeMemory
@@ -72,7 +73,7 @@ class TranslationCache:
         self.words = memoryview(self.tables[0]).cast('I')  # of the records
         self.rewritten = np.zeros(1 << 16, np.uint8)
         h[layout.COUNTDOWN], h[layout.INDEX] = state.address + FIELDS['countdown'].offset, state.index
-        h[layout.DATA], h[layout.CODE] = address_of(memory.data), memory.base
+        h[layout.DATA], state.code = address_of(memory.data), memory.base - 1
         h[layout.BEGUN], h[layout.REWRITTEN] = address_of(memory.begun), self.rewritten.ctypes.data
         self.log = np.zeros(COUNTERS, np.uint32)
         self.countdown = memoryview(state.memory)[FIELDS['countdown'].offset:].cast('i')
@@ -129,9 +130,13 @@ class TranslationCache:
         """The guest's bytes of a granule (host address >> 6) are about to change; how many translations that drops."""
         return self.c_invalidate(self.header.address, granule)
 
+    def is_restless(self, granule: int) -> bool:
+        """Whether the guest's code in a granule is rewritten again and again, as far as is known,"""
+        return bool(self.rewritten[slot_of(granule)] >= RESTLESS)
+
     def settled(self, granule: int) -> None:
-        """It is not known any more that a granule and the next one were rewritten."""
-        for g in (granule, granule + 1): self.rewritten[slot_of(g)] = 0
+        """and that it is not known any more."""
+        self.rewritten[slot_of(granule)] = 0
 
     @property
     def compiles(self) -> int:

@@ -9,7 +9,7 @@ from emu.jit.copying import LENGTH as COPIED
 from emu.jit.copying import LINK, LINKED, copy_block
 from emu.mem.paging import mark_code
 from emu.tcache.dropping import drop, free_record, new_record, rewritten_slot, spare_nodes
-from emu.tcache.index import index_enter
+from emu.tcache.index import NOWHERE, index_enter
 from emu.tcache.layout import *
 from emu.tcache.links import bucket, claim, find_record, hang_link, mention, relink, was_there
 from emu.tcache.policies import insert, join, rounded
@@ -41,11 +41,9 @@ def translate_block(m, p, asked):
     if asked == DONE and host_load(c + ASK, 64): return TAKE_OVER
     n = find_record(c, p, second)
     if n:  # another block had taken its place in the index
-        code = 0
-        if host_load(record(c, n) + BYTES, 32): code = host_load(c + CODE, 64) + host_load(record(c, n) + PLACE, 32)
-        index_enter(host_load(c + INDEX, 64), p, second, code)
+        index_enter(host_load(c + INDEX, 64), p, second, host_load(record(c, n) + PLACE, 32) if host_load(record(c, n) + BYTES, 32) else NOWHERE)
     else:
-        if asked < SETTLE and is_restless(c, p >> 6): return SETTLE
+        if asked < SETTLE and is_restless(c, p): return SETTLE
         why = copy(m, c, p, second, asked)
         if why != DONE: return why
         n = find_record(c, p, second)
@@ -53,9 +51,14 @@ def translate_block(m, p, asked):
     return DONE
 
 
-def is_restless(c, granule):
-    """Whether the code in a granule or the one behind it is rewritten again and again."""
-    return host_load(rewritten_slot(c, granule), 8) >= RESTLESS or host_load(rewritten_slot(c, granule + 1), 8) >= RESTLESS
+def next_granule(p):
+    """The granule behind that of p, or, at the page's end, the same."""
+    return (p >> 6) + 1 if p & 0xfc0 != 0xfc0 else p >> 6
+
+
+def is_restless(c, p):
+    """Whether the code at p is rewritten again and again, in its granule or the next."""
+    return host_load(rewritten_slot(c, p >> 6), 8) >= RESTLESS or host_load(rewritten_slot(c, next_granule(p)), 8) >= RESTLESS
 
 
 def copy(m, c, p, second, asked):
@@ -153,7 +156,7 @@ def take_in(m, n, code, links, linked, ranges, ranged):
             hang_link(c, n, host_load(links, 64), host_load(links + 8, 64), p + signed(target - second, 32), target | (second >> 32 << 32))
             links = links + 24
         relink(c, n)
-    else: index_enter(host_load(c + INDEX, 64), p, second, 0)
+    else: index_enter(host_load(c + INDEX, 64), p, second, NOWHERE)
     return 1
 
 

@@ -23,14 +23,14 @@ START, SIZE, NOW, USED, OLDEST, NEWEST, COUNT = range(0, 56, 8)  # offset in cod
 RINGS = 3  # at most; behind them, as one more queue, what cannot be translated
 
 # the header: words of 64 bits
-(RECORDS, NODES, BUCKETS, PAST, COUNTDOWN, INDEX, DATA, CODE,  # host addresses; DATA, CODE: code memory to write and to run; DATA 0: there is none (the simulator)
+(RECORDS, NODES, BUCKETS, PAST, COUNTDOWN, INDEX, DATA,  # host addresses; DATA: code memory, to be written; 0: there is none (the simulator)
  BEGUN, KNOWN, REWRITTEN, WORK, LOG,  # see emu/tcache/entering.py; LOG, where the numbers of dropped records go: 0: nowhere
  MOST_RECORDS, MOST_NODES, MADE_RECORDS, MADE_NODES, FREE_RECORD, FREE_NODE, USED_NODES,  # tables: their size, how much of it was ever used, what is free again
  POLICY, UNITS, LAST, TOTAL, FULL, RETURNED, REPLACED, REGENERATED, DROPS,  # emu/tcache/policies.py
  COUNTING, BEGIN, ASK, RAM_SIZE, LOGGED,  # whether uses are counted, where countdowns begin, whether Python makes all translations, bytes of RAM, entries of LOG
  COMPILES, RECOMPILES, MOVES, INVALIDATED, DROPPED, REPLACEMENTS,  # statistics
  COMPULSORY, CAPACITY, PEAK,  # the simulator's
- RANGE, RANGE_LENGTH, WAITING) = range(0, 368, 8)  # work space; WAITING: a word for each ring
+ RANGE, RANGE_LENGTH, WAITING) = range(0, 360, 8)  # work space; WAITING: a word for each ring
 HEADER = WAITING + 8 * RINGS
 QUEUES = -(-HEADER // 64) * 64  # where the rings begin
 AREA = QUEUES + 64 * (RINGS + 1)

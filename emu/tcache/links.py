@@ -126,7 +126,7 @@ def relink(c, n):
         e = node(c, k)
         if host_load(e + TARGET, 32) == n: patch(c, host_load(record(c, host_load(e + OWNER, 32)) + PLACE, 32) + host_load(e + AT, 32), place)
         k = host_load(e + NEXT, 32)
-    index_enter(host_load(c + INDEX, 64), p, second, host_load(c + CODE, 64) + place)
+    index_enter(host_load(c + INDEX, 64), p, second, place)
 
 
 @outlined

@@ -17,7 +17,7 @@ PIECES = {'flush': 1, 'fifo-medium': 8}  # a ring gives way in so many pieces, e
 GRAIN = 16  # bytes: where code begins is a multiple
 LARGE = 1 << 15  # bytes: a ring is not smaller, if it can be helped, so that each entry fits
 FEW = 64  # dropped entries that are remembered at least
-NOWHERE, TOO_LARGE, NO_ROOM = -1, -1, -2
+GOES, TOO_LARGE, NO_ROOM = -1, -1, -2
 
 # of `adaptive`: the ring begins with such a part of the size, and doubles when of so many dropped entries so many come back (DynamoRIO's adaptive sizing)
 FIRST_PART, OF_REPLACED, COME_BACK = 16, 50, 10
@@ -64,7 +64,7 @@ def returns(c, r):
 
 def remember(c, r):
     note(c, r, more(c, DROPS, 1))
-    return NOWHERE
+    return GOES
 
 
 # --- the policies: where a new entry goes, and what becomes of the oldest of a ring, whose place is needed ------------------------------
@@ -78,14 +78,14 @@ def first(c, r):
 
 
 def oldest(c, r, k, used):
-    """The same ring (it stays), the next, or NOWHERE (it is dropped); `used`: how often it was executed since this was last asked."""
+    """The same ring (it stays), the next, or GOES (it is dropped); `used`: how often it was executed since this was last asked."""
     policy = host_load(c + POLICY, 64)
     if policy == GENERATIONAL: return goes_on(c, r, k, used)
     if policy == LRU and used: return k
     if policy == ADAPTIVE:
         more(c, REPLACED, 1)
         return remember(c, r)
-    return NOWHERE
+    return GOES
 
 
 def grow(c, r):
@@ -261,6 +261,6 @@ def decide(c, q, k, n):
         if (old - at) << 1 <= size: at = old  # a small gap is left until the next round, as sliding all behind it costs more
         settle(c, n, k, at)
         if at != old: moved(c, n, old)
-    elif to == NOWHERE: forget(c, n, DROPPED)
+    elif to == GOES: forget(c, n, DROPPED)
     else: return n
     return 0

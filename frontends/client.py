@@ -83,6 +83,7 @@ class Client:
         self.heard = heard or (lambda name, fields: None)
         self.reader = Reader(SERVER)
         self.out = bytearray()
+        self.broken = False  # nothing can be sent any more
         self.pixels: NDArray[np.uint8] = np.zeros((0, 0, 4), np.uint8)
         self.aspect = (4, 3)
         self.changed: list[tuple[int, int, int, int]] = []
@@ -114,7 +115,10 @@ class Client:
             pass
         except OSError as error:
             self.out.clear()
-            self.work(0)  # it may have said why
+            if self.broken: return  # what had arrived is being read
+            self.broken = True
+            while message := self.reader.take(): self.do(message)  # it may have said why
+            while self.work(): pass
             raise Ended(why(error)) from None
 
     def work(self, seconds: float = 0) -> bool:

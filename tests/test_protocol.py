@@ -102,8 +102,9 @@ def test_a_client_believes_no_machine(fields: tuple[object, ...]) -> None:
 
 
 def test_a_machine_that_is_gone() -> None:
-    """Whoever says something to it hears that it has ended, and why if it said so."""
-    for last, why in ((b'', None), (pack('BYE', 'the machine has ended'), 'the machine has ended')):
+    """Whoever says something to it hears that it has ended, and why if it said so, after whatever else it said before."""
+    bye = pack('BYE', 'the machine has ended')
+    for last, why in ((b'', None), (bye, 'the machine has ended'), (pack('PING', 1) * 3000 + bye, 'the machine has ended')):
         ours, theirs = socket.socketpair()
         theirs.sendall(pack('WELCOME', 1, 0, 'x') + pack('READY', 0, 0) + last)
         theirs.close()

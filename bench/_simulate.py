@@ -11,7 +11,7 @@ from emu.tcache import simulator
 from emu.tcache.policies import POLICIES
 from emu.tcache.simulator import LIMITS
 
-SOURCES = ('policies.py', 'simulator.py', 'replay.py', 'trace.py')
+SOURCES = ('policies.py', 'simulator.py', 'replay.py', 'limits.py', 'trace.py')
 PARTS = {'1': 1, '3/4': 3 / 4, '1/2': 1 / 2, '1/3': 1 / 3, '1/4': 1 / 4, '1/8': 1 / 8, '1/16': 1 / 16}  # of the footprint
 
 

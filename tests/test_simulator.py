@@ -1,5 +1,5 @@
 """Traces and the simulator: what is recorded is what was executed, folding loses nothing, and the compiled replay counts as a few lines of Python do."""
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,38 @@ def lru(trace: Condensed, size: int) -> int:
 def test_least_recently_used(events: list[int], size: int) -> None:
     trace = made(events)
     assert simulate(trace, 'LRU', size).capacity == lru(trace, size)
+
+
+def farthest(trace: Condensed, size: int) -> int:
+    """Capacity misses of who drops what is executed farthest in the future, until there is room, said plainly; never again: the entry of the highest number first."""
+    events, there, seen, missed = trace.events.tolist(), dict[int, int](), set[int](), 0
+
+    def next_time(x: int, n: int) -> int:
+        return next((k for k in range(n + 1, len(events)) if events[k] == x), len(events) + x)
+    for n, x in enumerate(events):
+        if x >= GONE: there.pop(x - GONE, 0)
+        elif x not in there:
+            missed += x in seen
+            seen.add(x)
+            need = rounded(int(trace.entries['size'][x]))
+            while sum(there.values()) + need > size: there.pop(max(there, key=lambda y: next_time(y, n)))
+            there[x] = need
+    return missed
+
+
+@given(lists(integers(0, ENTRIES - 1) | integers(GONE, GONE + ENTRIES - 1), min_size=1, max_size=200), integers(300, 2000))
+@settings(max_examples=100, deadline=None)
+def test_the_optimum_drops_what_is_executed_farthest_in_the_future(events: list[int], size: int) -> None:
+    trace = made(events)
+    assert simulate(trace, 'optimum', size).capacity == farthest(trace, size)
+
+
+def test_what_is_used_all_the_time_stays_in_sight() -> None:
+    """Of an entry that is executed at every other event, one execution in `near` events is left."""
+    events = np.array([0, 1, 0, 2] * 100, np.uint32)
+    out, last = np.zeros(len(events), np.uint32), np.full(3, -1 << 40, np.int64)
+    left = build.interpreter().function('condense', 6)(events.ctypes.data, len(events), out.ctypes.data, last.ctypes.data, 0, 100)
+    assert Counter(out[:left].tolist()) == {0: 4, 1: 4, 2: 4}
 
 
 @given(lists(integers(0, ENTRIES - 1) | integers(GONE, GONE + ENTRIES - 1), max_size=300), integers(300, 2000))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from emu.jit.stencils import Kind
 
 SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py', *(f'jit/{name}.py' for name in ('lower', 'fetch', 'dispatch', 'copying', 'calls', 'interpreter', 'build')))
-MORE = {'interpreter': [f'tcache/{name}.py' for name in ('layout', 'index', 'links', 'policies', 'dropping', 'entering', 'replay')]}
+MORE = {'interpreter': [f'tcache/{name}.py' for name in ('layout', 'index', 'links', 'policies', 'dropping', 'entering', 'replay', 'limits')]}
 
 llvm.set_option('emu', '--fixup-byte-word-insts=false')  # LLVM 22's pass turns `mov dx, [m]` into `movzx edx, [m]` where EDX is live: LEAVE_16 lost EBP's high half
 

@@ -17,7 +17,7 @@ from emu.jit.fetch import current
 from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word, host_functions
 from emu.mem.code import code_written
 from emu.mem.paging import flush_tlb, translate
-from emu.tcache import dropping, entering, links, replay
+from emu.tcache import dropping, entering, limits, links, replay
 
 HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
@@ -25,7 +25,7 @@ TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %b
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
            'guest_time': guest_time, 'decode_block': fetch.decode_block, 'code_written': code_written,
            **{text.__name__: text for text in (links.find_record, dropping.drop, dropping.invalidate, dropping.new_record, entering.describe, entering.take_in,
-                                               entering.translate_block)}, **replay.TEXTS}  # outlined texts that Python calls
+                                               entering.translate_block)}, **replay.TEXTS, **limits.TEXTS}  # outlined texts that Python calls
 SAMPLE = 16  # of so many interpreted pieces one is timed
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
 

@@ -24,7 +24,7 @@ FIRST_PART, OF_REPLACED, COME_BACK = 16, 50, 10
 # of `generational`: what nursery and survivors have of the size; the tenured have the rest
 SHARES = {'nursery': 0.1, 'survivors': 0.2}
 GAIN, MOST, EXPENSIVE = 2, 4, 4  # rounds that an entry used may stay, up to how many; EXPENSIVE: so many times longer
-RETURNS = 4
+RETURNS, ROOM = 4, 8
 
 
 def cut(policy: str, size: int, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -103,11 +103,11 @@ def grow(c, r):
 
 
 def generation(c, r):
-    """`generational`: new entries go to the nursery. Until the tenured have no room, everything goes there; and what is expensive is tenured at once, and stays longer.
-    Of what comes back soon after it was dropped, one in RETURNS is tenured at once: so a loop larger than nursery and survivors gets in, bit by bit, and one
-    larger than everything does not wash the tenured out."""
+    """`generational`: new entries go to the nursery; while one part in ROOM of the tenured's place is free, at first or because code was invalidated, they go there.
+    What is expensive is tenured at once, and stays longer. Of what comes back soon after it was dropped, one in RETURNS is tenured at once: so a loop larger than nursery
+    and survivors gets in, bit by bit, and one larger than everything does not wash the tenured out."""
     tenured = queue(c, 2)
-    if 2 * host_load(tenured + USED, 64) <= host_load(tenured + SIZE, 64): host_store(c + FULL, 64, 0)
+    if ROOM * host_load(tenured + USED, 64) <= (ROOM - 1) * host_load(tenured + SIZE, 64): host_store(c + FULL, 64, 0)
     if host_load(r + TIER, 32) == OPTIMISED: host_store(r + AGE, 32, MOST * EXPENSIVE)
     elif host_load(c + FULL, 64):
         if more(c, RETURNED, returns(c, r)) < RETURNS: return 0

@@ -7,9 +7,7 @@ from emu.tcache.policies import insert, take_out
 
 LOOP = 1 << 30  # LOOP + (p << 20) + n: the p events before this one go on in the same order, n in all
 GONE = 1 << 31  # GONE + n: entry n was dropped
-NEAR = 256  # events
 PERIOD = 64  # events of the longest loop that is folded
-LAST = 1 << 40  # more events than there are
 ALWAYS = 2
 HINTS = 20  # log2 of the places where an entry was last seen
 
@@ -46,9 +44,9 @@ def fold(source, count, out, hints, start):
 
 
 @outlined
-def condense(source, count, out, last, start):
-    """Copies events without loops, and without executions of entries that were executed less than NEAR events before; how many are left. `last` has, for each
-    entry, the number of the event that executed it last; the first event's is `start`."""
+def condense(source, count, out, last, start, near):
+    """Copies events without loops, and of each entry no more than one execution in `near` events: what is used all the time stays in sight. How many are left.
+    `last` has, for each entry, the number of the event that executed it and was copied last; the first event's is `start`."""
     k = 0
     o = 0
     while k < count:
@@ -56,8 +54,8 @@ def condense(source, count, out, last, start):
         far = 1
         if x < LOOP:
             place = last + (x << 3)
-            far = start + k - host_load(place, 64) > NEAR
-            host_store(place, 64, start + k)
+            far = start + k - host_load(place, 64) > near
+            if far: host_store(place, 64, start + k)
         if far and (x < LOOP or x >= GONE):
             host_store(out + (o << 2), 32, x)
             o = o + 1
@@ -106,24 +104,6 @@ def simulate(c, at, end, known, missed):
 
 
 @outlined
-def stamp(times, at, end, now, next_times):
-    """The same for what wants to know when. `times` has 64 bits for each entry, 0: it is not there; else, larger for what was executed earlier, or, where
-    `next_times` has the number of the next execution for each event from `at` on (32 bits), for what is executed later. `now` is the first event's number."""
-    k = 0
-    while at < end:
-        x = host_load(at, 32)
-        if x >= GONE: return at
-        place = times + (x << 3)
-        if host_load(place, 64) == 0: return at
-        t = LAST - now - k
-        if next_times: t = host_load(next_times + (k << 2), 32)
-        host_store(place, 64, t)
-        at = at + 4
-        k = k + 1
-    return at
-
-
-@outlined
 def next_uses(events, count, next_times, times):
     """For each condensed event the number of the next one of its entry (all ones: none). `times` has 32 bits for each entry, all ones."""
     k = count
@@ -137,4 +117,4 @@ def next_uses(events, count, next_times, times):
     return 0
 
 
-TEXTS = {text.__name__: text for text in (fold, condense, simulate, stamp, next_uses)}
+TEXTS = {text.__name__: text for text in (fold, condense, simulate, next_uses)}

@@ -20,6 +20,7 @@ from emu.tcache.replay import GONE, HINTS, LOOP, PERIOD
 
 PIECE = 1 << 24  # bytes of a trace that are read at a time
 ROOM = 1 << 19  # executions in the buffer
+NEAR, SHARE = 256, 64  # of an entry's executions, one is simulated in so many events, or in as many as there are entries divided by SHARE
 ENTRY = np.dtype([('size', '<u4'), ('cost', '<f4'), ('optimised', '?'), ('key', '<u8', 3)])  # bytes of code, seconds to make it, tier, host address, EIP and mode
 
 
@@ -91,13 +92,13 @@ class Trace:
 
     def condensed(self, show: Callable[[int], object] = abs) -> tuple[np.ndarray, int]:
         """What the simulator needs of the events (`condense` in emu/tcache/replay.py), and how many executions there were in all; `show` is called with the bytes read."""
-        run, last = build.interpreter().function('condense', 5), np.full(len(self.entries), -1 << 40, np.int64)
-        kept, number, executions = [], 0, 0
+        run, last = build.interpreter().function('condense', 6), np.full(len(self.entries), -1 << 40, np.int64)
+        kept, number, executions, near = [], 0, 0, max(len(self.entries) // SHARE, NEAR)
         with self.file.open('events') as file:
             while data := file.read(PIECE):
                 events = np.frombuffer(data, '<u4')
                 out = np.empty(len(events), np.uint32)
-                kept.append(out[:run(events.ctypes.data, len(events), out.ctypes.data, last.ctypes.data, number)].copy())
+                kept.append(out[:run(events.ctypes.data, len(events), out.ctypes.data, last.ctypes.data, number, near)].copy())
                 number += len(events)
                 executions += int(np.count_nonzero(events < LOOP) + np.sum(events[(events >= LOOP) & (events < GONE)] & 0xfffff, dtype=np.int64))
                 show(len(data))

@@ -216,8 +216,8 @@ class Pci:
 
     def route(self) -> None:
         """Pins go to PIRQA to PIRQD, turned by one for each slot, and these where PIIX3's registers say."""
-        routes = [self.isa.config[PIRQ + (number + pin - 2 & 3)] for number, pin in self.lines]
-        wanted = {route & 15 for route in routes if not route & 0x80} & ROUTABLE
+        config = self.isa.config
+        wanted = {config[PIRQ + (number + pin - 2 & 3)] & 0x8f for number, pin in self.lines} & ROUTABLE  # with bit 7, nowhere
         for n in self.driven - wanted: self.set_irq(n, False)
         for n in wanted - self.driven: self.set_irq(n, True)
         self.driven = wanted

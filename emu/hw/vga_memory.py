@@ -7,7 +7,6 @@ nothing: where RAM or a ROM is, the chipset answers.
 """
 import ctypes
 import mmap
-from typing import Callable
 
 import numpy as np
 
@@ -20,19 +19,6 @@ SIZE = 16 << 20
 PLANE = 0xffff  # the last address of a plane without the VBE
 WINDOWS = ((0xa0000, 0x20000), (0xa0000, 0x10000), (0xb0000, 0x8000), (0xb8000, 0x8000))  # graphics controller, register 6, bits 2 and 3
 LEGACY, LEGACY_END = 0xa0000, 0xc0000
-
-# What registers put into the block: the sequencer's map mask, and the graphics controller's by number.
-MAP_MASK: Callable[[Registers], dict[int, int]] = lambda r: {block.MAP_MASK: block.PLANES[r.sequencer[2]]}  # noqa: E731
-GRAPHICS: dict[int, Callable[[Registers], dict[int, int]]] = {
-    0: lambda r: {block.SET_RESET: block.PLANES[r.graphics[0]]},
-    1: lambda r: {block.DATA_PLANES: block.PLANES[r.graphics[1] ^ 15]},
-    2: lambda r: {block.COMPARE: block.PLANES[r.graphics[2]]},
-    3: lambda r: {block.ROTATE: r.graphics[3] & 7, block.FUNCTION: r.graphics[3] >> 3},
-    4: lambda r: {block.READ_PLANE: 0 if r.chain4() else r.graphics[4] & (2 if r.graphics[5] & 0x10 else 3)},
-    5: lambda r: {block.READ_MODE: r.graphics[5] >> 3 & 1, block.WRITE_MODE: r.graphics[5] & 3, block.READ_LOW: 3 if r.chain4() else r.graphics[5] >> 4 & 1,
-                  **GRAPHICS[4](r)},
-    7: lambda r: {block.CARE: block.PLANES[r.graphics[7]]},
-    8: lambda r: {block.BIT_MASK: r.graphics[8] * block.EACH}}
 
 
 class VideoMemory:
@@ -59,12 +45,6 @@ class VideoMemory:
         """All zero."""
         ctypes.memset(self.host, 0, SIZE)
 
-    def follow_one(self, r: Registers, dispi: Dispi, values: Callable[[Registers], dict[int, int]] | None) -> None:
-        """After a change of one register, quickly where it decides neither the window nor whether that is mapped: programs do it for every few pixels."""
-        if values is None or r.chain4() or dispi.enabled: self.follow(r, dispi)
-        else:
-            for at, value in values(r).items(): self.cells[at >> 3] = value
-
     def follow(self, r: Registers, dispi: Dispi) -> None:
         """Takes over all that the registers say about accesses."""
         g, chain4, planes, banked = r.graphics, r.chain4(), r.sequencer[4] & 4, dispi.enabled and dispi.bpp == 4
@@ -77,9 +57,11 @@ class VideoMemory:
             block.VRAM: self.host, block.FIRST: first, block.SIZE: size,
             block.SHIFT: 2 if chain4 else 0, block.ODD: int(not chain4 and bool(g[6] & 2)), block.PAGE: int(bool(g[6] & 0x0c) and not r.misc & 0x20),
             block.BANK: dispi.bank << 16 if banked else 0, block.LAST: SIZE // 4 - 1 if banked else PLANE,
-            block.WRITE_LOW: 3 if chain4 else 0 if planes else 1, block.SELECT: 0xff if chain4 else 0xffffffff if planes else 0x00ff00ff, **MAP_MASK(r)}
-        for part in GRAPHICS.values(): values |= part(r)
+            block.WRITE_LOW: 3 if chain4 else 0 if planes else 1, block.SELECT: 0xff if chain4 else 0xffffffff if planes else 0x00ff00ff}
         for at, value in values.items(): self.cells[at >> 3] = value
+        r.simple, r.dac_bits = not chain4 and not dispi.enabled, 0xff if dispi.wide_dac else 0x3f
+        r.pass_map_mask()
+        for n in range(len(g)): r.pass_on(n)
         if self.window != (first, size, direct):
             changes = self.window[2] is not None or direct is not None
             self.window = first, size, direct

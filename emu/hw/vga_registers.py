@@ -1,15 +1,12 @@
-"""The VGA's registers as plain values, and what several parts of the adapter read off them (IBM VGA Technical Reference; bit numbers as there)."""
+"""The VGA's registers, whose texts are in emu/ports/vga.py, and what several parts of the adapter read off them (IBM VGA Technical Reference; bit numbers as there)."""
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 
+from emu.ports import vga
+
 CLOCKS = (25_175_000, 28_322_000)  # dots a second, by bits 2 and 3 of the miscellaneous output register
-# Bits that exist, by index.
-SEQUENCER = bytes((0x03, 0x3d, 0x0f, 0x3f, 0x0e))
-CRTC = bytes((0xff,) * 8 + (0x7f, 0xff, 0x3f, 0x7f) + (0xff,) * 8 + (0x7f, 0xff, 0xff, 0xef, 0xff))
-GRAPHICS = bytes((0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff))
-ATTRIBUTE = bytes((0x3f,) * 16 + (0xef, 0xff, 0x3f, 0x0f, 0x0f))
 
 
 class Timing(NamedTuple):
@@ -29,18 +26,26 @@ class Timing(NamedTuple):
         return max(self.dots * self.lines * 10 ** 9 // self.clock, 1)
 
 
-class Registers:
-    """Everything a program sets through 3B0h to 3DFh, but for the states of ports."""
+class Registers(vga.Registers):
+    """Everything a program sets through 3B0h to 3DFh. `now()` is guest time in ns, `follow()` hears of changes in how memory is accessed, `video` is emu/mem/vga.py's block."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], int], follow: Callable[[], None], video: int):
+        super().__init__()
+        self.now, self.follow, self.video = now, follow, video
+        self.dac = np.frombuffer(self.colours, np.uint8).reshape(256, 3)
         self.reset()
 
     def reset(self) -> None:
         """Power-on: all zero, so the screen is off, the memory is not decoded, and the CRTC is at 3B4h."""
-        self.misc = self.feature = self.attribute_index = 0
-        self.sequencer, self.crtc, self.graphics, self.attribute = (bytearray(len(table)) for table in (SEQUENCER, CRTC, GRAPHICS, ATTRIBUTE))
-        self.dac = np.zeros((256, 3), np.uint8)
+        self.misc = self.feature = self.sequencer_index = self.crtc_index = self.graphics_index = self.attribute_index = self.attribute_data = 0
+        for part in (self.sequencer, self.crtc, self.graphics, self.attribute, self.colours, self.colour): part[:] = bytes(len(part))
+        self.dac_index = self.dac_part = self.dac_reading = 0
         self.dac_mask = 0xff
+        self.retime()
+
+    def retime(self) -> None:
+        """The timing, for input status 1."""
+        self.clock, self.width, self.height, self.shown_width, self.shown_height, self.retrace, self.retrace_end = self.timing()
 
     # --- the CRTC's numbers that are spread over registers ------------------------------------------------------------------------
 
@@ -91,6 +96,6 @@ def timing(c: bytes, clocking: int, misc: int) -> Timing:
     return Timing(clock, (c[0] + 5) * dots, lines << double, (c[1] + 1) * dots, shown << double, retrace << double, retrace + length << double)
 
 
-def shown_lines(c: bytes | bytearray) -> int:
+def shown_lines(c: Sequence[int]) -> int:
     """Scan lines shown, before CRTC mode control's bit 2 doubles them."""
     return (c[0x12] | c[7] << 7 & 0x100 | c[7] << 3 & 0x200) + 1

@@ -1,6 +1,7 @@
 """Guest time in nanoseconds, which RDTSC and all devices read (docs/time.md): it follows the host's clock, or with a tick the retired instructions."""
-from emu.isa.language import host_clock, outlined
+from emu.isa.language import host_clock, outlined, udiv, umod
 
+SECOND = 1_000_000_000  # nanoseconds
 UNNOTICED = 20_000  # nanoseconds by which guest time may leap
 CATCH_UP = 1_500  # while it catches up, guest time advances by at most so many nanoseconds from one look to the next, and by `pace` for each instruction
 PACE = 16  # binary places of `pace`
@@ -23,3 +24,8 @@ def guest_time(m):
         m.looked = done
     if late > 0: m.time = m.time + late
     return m.time
+
+
+def ticks(now, hz):
+    """How many periods of a clock are over at `now`."""
+    return udiv(now, SECOND) * hz + udiv(umod(now, SECOND) * hz, SECOND)

@@ -149,6 +149,11 @@ def host_clock(m: Any) -> int:
     return time.monotonic_ns()
 
 
+def device_time(device: Any) -> int:
+    """Guest time in nanoseconds, for the texts of a device."""
+    return device.now()
+
+
 def log_interrupt(m: Any, vector: int, code: int, kind: int) -> None:
     """Tells the log of a delivery (emu/log.py)."""
     m.bus.log_interrupt(vector, code, kind)

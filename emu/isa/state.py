@@ -112,7 +112,7 @@ code            64  1   and of code memory, less one
 lookup          64  1   host addresses of where translations go on from an EIP in t0: to the translation there,
 leave           64  1   or out to the interpreter (emu/jit/interpreter.py),
 failed          64  1   or where a text that was called has raised
-calls           64  24  host addresses of the outlined texts that translations call (emu/jit/calls.py)
+calls           64  32  host addresses of the outlined texts that translations call (emu/jit/calls.py)
 changes         32  1   how often translations were dropped or the TLBs flushed by who called back: a jump that was chained before may be wrong
 records         64  1   host address of the interpreter's decoded records
 heat            64  1   host address of the block counters

@@ -11,9 +11,11 @@ from emu.isa.segments import load_protected
 from emu.isa.strings import compare_run, fill_run, move_run, scan_run
 from emu.isa.transfers import protected_call, protected_jump, return_to
 from emu.jit.lower import Program, known, parameters
+from emu.ports import read_port, write_port
 
 TRANSFERS = (protected_jump, protected_call, return_to, deliver, interrupt_return)
 RUNS = (move_run, fill_run, compare_run, scan_run)
+PORTS = (read_port, write_port)
 SPECIFIC = ('w', 'wide', 'size', 'code', 'kind')  # parameters that have a version of the text for each value
 
 
@@ -27,8 +29,8 @@ def versions() -> list[tuple[Callable[..., Any], dict[str, int]]]:
     """All that there are: text, known arguments."""
     return [(load_protected, {}), (protected_jump, {}), (deliver, {'code': 0, 'kind': SOFTWARE}),
             *((text, {'wide': n}) for text in (protected_call, interrupt_return) for n in (0, 1)), *((return_to, {'wide': n, 'size': 4 << n}) for n in (0, 1)),
-            *((text, {'w': w}) for text in RUNS for w in (8, 16, 32))]
+            *((text, {'w': w}) for text in RUNS + PORTS for w in (8, 16, 32))]
 
 
-CALLED = (load_protected, *TRANSFERS, *RUNS)
+CALLED = (load_protected, *TRANSFERS, *RUNS, *PORTS)
 NUMBERS = {version(text, [given.get(p, p) for p in parameters(text)])[0]: n for n, (text, given) in enumerate(versions())}

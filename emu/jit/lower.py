@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterable
 
 from emu.decoder import record
 from emu.isa import language, sse_lower, state, x87_lower
+from emu.isa.clock import guest_time
 from emu.ports import block
 
 BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mult: ('mul', operator.mul), ast.BitAnd: ('and', operator.and_),
@@ -335,6 +336,9 @@ class Lower:
         self.write_state('device_cycles', 0, self.emit(f'add i64 {self.read_state("device_cycles", 0)}, {spent}'))
         self.lines.append(f'  call void @sse_back(ptr %m, i1 {inside})')
         return v
+
+    def p_device_time(self, device: Value) -> Value:
+        return self.call_outlined(guest_time, [Machine('%m')])
 
     def p_host_clock(self, m: Value) -> Value:
         f, spec = self.emit(f'load ptr, ptr {self.state_place("clock_gettime", 0)}', str), self.slot('[2 x i64]')  # struct timespec

@@ -34,12 +34,13 @@ FLAT = {('code32', 0): 1, ('stack_mask', 0): 0xffffffff, ('user', 0): 0, ('prote
 ANY = {('user', 0): 0, **{('reach', n): 0 for n in range(6)}}  # a check that may be left out may be made, too
 WRITE_SOURCE = ('XCHG', 'XADD')
 SEGMENT_SOURCE = ('PUSH_SEG', 'MOV_FROM_SEG')
-SPARED = re.compile('XADD_.*_RR|CMOVCC_16|PEXTRW_32_RPI|PMOVMSKB_32_RP|LOAD_FAR_32')  # forms that compilers do not ask for, and that would take 700 stencils
+SPARED = re.compile('BSWAP_16|CMPXCHG_16_RR|XADD_.*_RR|CMOVCC_16|PEXTRW_32_RPI|PMOVMSKB_32_RP|LOAD_FAR_32')  # forms that compilers do not ask for, and that would take 700 stencils
 SELDOM = ('SLDT', 'STR', 'ARPL')  # flat code's stencils are enough
 SEGMENT_TARGET = ('MOV_TO_SEG', 'POP_SEG')
+PORTS = ('IN', 'OUT')  # of the accumulator alone
 FAR = ('JMP_FAR', 'JMP_FAR_M', 'CALL_FAR', 'CALL_FAR_M', 'RET_FAR')
 LOADS = (*SEGMENT_TARGET, 'LOAD_FAR', *FAR)  # they change segment registers
-ENDS = ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR', *LOADS, 'INT', 'IRET', 'POPF', 'STI')  # they end a block, but may have one
+ENDS = ('RET_NEAR', 'CALL_NEAR', 'JMP_NEAR', *LOADS, 'INT', 'IRET', 'POPF', 'STI', *PORTS)  # they end a block, but may have one
 REPEATED = {'MOVS': {'': 1}, 'STOS': {'': 1}, 'CMPS': {'1': 1}, 'SCAS': {'2': 2}}  # by name's end: REP, REPE, REPNE; others are rare
 CALLS, BUDGET = 1, 2  # bits of `last`: why a stencil ends its block: it calls a text (emu/jit/calls.py), or changes the budget
 FIXED = {'rep': 0, 'lock': 0, 'amask': 0xffffffff}  # what a flat stencil takes for granted of an instruction; checked only if it asked
@@ -349,7 +350,7 @@ def numbers(form: Form) -> tuple[str, ...]:
 def specialised(form: Form) -> Iterator[tuple[str, dict[str, int]]]:
     """Suffix and known fields of each of a form's stencils."""
     names = numbers(form)
-    some = {'src': range(6)} if form.text in SEGMENT_SOURCE else {'dst': (ES, SS, DS, FS, GS)} if form.text in SEGMENT_TARGET else {}
+    some = {'src': range(6)} if form.text in SEGMENT_SOURCE else {'dst': (ES, SS, DS, FS, GS)} if form.text in SEGMENT_TARGET else {'dst': (0,)} if form.text in PORTS else {}
     for values in product(*(some.get(name, range(8)) for name in names)):
         yield ''.join(f'.{n}' for n in values), {k: int(v) for k, v in form.fields.items()} | dict(zip(names, values))
 

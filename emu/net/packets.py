@@ -15,9 +15,11 @@ MORE = 0x2000  # fragments
 
 def checksum(*parts: bytes) -> int:
     """The Internet checksum (RFC 1071) of parts, all but the last of even length: as a number modulo FFFFh, which adds up 16-bit words with end-around carry."""
-    data = b''.join(parts)
-    number = int.from_bytes(data, 'big')
-    return -(number << 8 if len(data) & 1 else number) % 0xffff
+    total = 0
+    for part in parts:
+        number = int.from_bytes(part, 'big')
+        total += number << 8 if len(part) & 1 else number
+    return -total % 0xffff
 
 
 def intact(*parts: bytes) -> bool:

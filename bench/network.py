@@ -106,7 +106,8 @@ def main() -> int:
             print(system, each[-1], file=sys.stderr, flush=True)
     middle = {system: {what: statistics.median(run[what] for run in each) for what in each[0]} for system, each in runs.items()}
     lines = [f'# Network\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'
-             f'Debian kernel 686 with ne2k-pci on a user network, {given.megabytes} MB a transfer, of a download what {LIMIT} seconds take, the best of three in each of {given.repeat} boots, and the median of these; '
+             f'Debian kernel 686 with ne2k-pci on a user network, {given.megabytes} MB a transfer, of a download what {LIMIT} seconds take, '
+             f'the best of three in each of {given.repeat} boots, and the median of these; '
              f'load average {os.getloadavg()[0]:.0f}.\n\n'
              '| what | emu | QEMU | emu : QEMU | aim |\n| --- | ---: | ---: | ---: | --- |\n']
     for what, text, aim in (('down', 'download, MB/s', 'at least 0.8'), ('up', 'upload, MB/s', 'at least 0.8'), ('down_cpu', 'download, MB a second of CPU time', ''),

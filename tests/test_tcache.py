@@ -262,6 +262,13 @@ def test_what_is_larger_than_the_cache_is_not_taken_in() -> None:
     assert_books(cache)
 
 
+def test_blocks_of_one_address_space_spread_over_the_buckets() -> None:
+    """Host address and EIP grow together there."""
+    cache = make('fifo', 4096)
+    blocks = [(HOST + n * 16, n * 16 | 3 << 32) for n in range(1000)]
+    assert len({bucket(cache.header.address, p, second) for p, second in blocks}) > 950
+
+
 def test_writing_to_a_granule_drops_what_was_made_of_it() -> None:
     cache = make('generational', 4096)
     for n in (1, 2): add(cache, n)

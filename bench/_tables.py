@@ -94,10 +94,10 @@ def misses(results: Results) -> Iterator[Reach]:
     if not names: return
     fifo, total = ratios(results, names, 'fifo'), all_misses(results, names)
     yield ('1: capacity misses of `generational` at least 18 % below `fifo`, mean of the judged workloads at 1/2, 1/4, 1/8',
-           f'{1 - mean(fifo):.0%} below; worst case {max(fifo):.2f} times', mean(fifo) <= 0.82)
+           f'{mean(fifo) - 1:+.0%}; worst case {max(fifo):.2f} times', mean(fifo) <= 0.82)
     others = {other: ratios(results, names, other) for other in ('flush', 'adaptive', 'lru')}
     yield ('1: better than `flush`, `adaptive` and `lru` on average',
-           '; '.join(f'{other}: {1 - mean(found):.0%} below, worst case {max(found):.2f} times' for other, found in others.items()),
+           '; '.join(f'{other}: {mean(found) - 1:+.0%}, worst case {max(found):.2f} times' for other, found in others.items()),
            all(mean(found) < 1 for found in others.values()))
     best, own = (sum(capacity(results, name, policy, '1/2') for name in names) for policy in ('optimum', BEST))
     yield ('1: at 1/2 within 1.3 times the misses of Belady\'s optimum', f'all misses: mean {mean(total):.2f} times, worst {max(total):.2f}; of capacity alone the optimum has '

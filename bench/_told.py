@@ -30,10 +30,13 @@ def counting(runs: list[Run], what: str) -> float:
 
 
 def saved(runs: list[Run], workload: str) -> dict[str, float]:
-    """Of runs without archive (off), with an empty one (first), with a filled one (second): shares of seconds."""
-    off, first, second = (next(run for run in runs if run['workload'] == workload and run['archive'] == kind) for kind in ('off', 'first', 'second'))
-    parts = {name: run[what] / off[what] - 1 for name, run, what in (('first', first, 'wall'), ('second', second, 'wall'), ('first, CPU', first, 'cpu'))}
-    return parts | {'llvm': 1 - second['llvm'] / first['llvm'], 'off, s': off['wall'], 'first, s': first['wall'], 'second, s': second['wall']}
+    """Of runs without archive (off), with an empty one (first), with a filled one (second): parts of seconds, medians over the rounds."""
+    def median(what: str, kind: str, other: str = '') -> float:
+        mine = [run for run in runs if run['workload'] == workload]
+        if not other: return statistics.median(run[what] for run in mine if run['archive'] == kind)
+        return statistics.median(ratios(mine, what, lambda run: run['archive'] == kind, lambda run: run['archive'] == other))
+    parts = {name: median(what, kind, 'off') - 1 for name, kind, what in (('first', 'first', 'wall'), ('second', 'second', 'wall'), ('first, CPU', 'first', 'cpu'))}
+    return parts | {'llvm': 1 - median('llvm', 'second', 'first'), **{f'{kind}, s': median('wall', kind) for kind in ('off', 'first', 'second')}}
 
 
 def told(live: Live) -> Iterator[str]:
@@ -44,7 +47,7 @@ def told(live: Live) -> Iterator[str]:
                (row(runs, run) for run in runs if run['round'] == 0), 4)
     yield (f'Counting uses, stencils alone, unbounded, {len(pairs) // 2} pairs of boots: CPU time **{counting(pairs, "cpu"):+.1%}**, wall time {counting(pairs, "wall"):+.1%} '
            '(medians of the pairs\' ratios).\n')
-    yield '## The archive\n\nOne run of each; [archive.md](archive.md) has more.\n\n' + grid(
+    yield f'## The archive\n\n{max(run["round"] for run in live["archive"]) + 1} rounds, medians; [archive.md](archive.md) has more.\n\n' + grid(
         'workload | without, s | first, s | second, s | first : without (CPU) | second : without | seconds of LLVM saved',
         ([name, *(f'{s[kind]:.1f}' for kind in ('off, s', 'first, s', 'second, s')), f'{s["first"]:+.1%} ({s["first, CPU"]:+.1%})', f'{s["second"]:+.1%}', f'{s["llvm"]:.1%}']
          for name in dict.fromkeys(run['workload'] for run in live['archive']) for s in [saved(live['archive'], name)]))

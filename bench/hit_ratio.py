@@ -41,7 +41,7 @@ def main() -> int:
     last = folder / 'live.json'
     if given.repeat:
         live = {name: list(tqdm(rounds(count, settings), total=count * len(settings), desc=name, unit='run', disable=None)) for name, count, settings in (
-            ('live', given.repeat, SETTINGS), ('counting', 2 * given.repeat + 1, COUNTING), ('archive', 1, ARCHIVE))}
+            ('live', given.repeat, SETTINGS), ('counting', 2 * given.repeat + 1, COUNTING), ('archive', given.repeat, ARCHIVE))}
         live['self-modifying'] = list(tqdm(self_modifying(3), total=2, desc='self-modifying', unit='kernel', disable=None))
         last.write_text(json.dumps(live))
     else: live = json.loads(last.read_text()) if last.exists() else {}

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from _watch import EMU, Watched, arguments, host, qemu_version, write_report
+from _watch import EMU, Failure, Watched, arguments, host, qemu_version, write_report
 
 from emu import guests
 
@@ -102,7 +102,11 @@ def main() -> int:
     runs: dict[str, list[dict[str, float]]] = {'emu': [], 'QEMU': []}
     for _ in range(given.repeat):
         for system, each in runs.items():
-            each.append(once(system, given.megabytes, given.pings, given.timeout))
+            try:
+                each.append(once(system, given.megabytes, given.pings, given.timeout))
+            except Failure as failure:
+                print(f'{system}: {failure}', file=sys.stderr)
+                return 1
             print(system, each[-1], file=sys.stderr, flush=True)
     middle = {system: {what: statistics.median(run[what] for run in each) for what in each[0]} for system, each in runs.items()}
     lines = [f'# Network\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'

@@ -24,7 +24,7 @@ class Machine:
         clock = Clock(lambda: self.time)
         pit = Pit(self.bus, clock, lambda level: None)
         self.channel = pit.channels[2]
-        port_b = PortB(self.bus, clock, self.channel)
+        port_b = PortB(pit)
         self.recorder, self.heard = Recorder(str(path)), []
         self.speaker = Speaker(clock, self.channel, port_b)
         self.speaker.listen(self.hear)

@@ -99,7 +99,7 @@ class Pc:
         self.coprocessor = Coprocessor(bus, self.irq(13), cpu.ignore_ferr)
         self.dma = Dma(bus, memory)
         self.fdc = Fdc(bus, clock, self.irq(6), self.dma, floppies)
-        self.port_b = PortB(bus, clock, self.pit.channels[2])
+        self.port_b = PortB(self.pit)
         self.speaker = Speaker(clock, self.pit.channels[2], self.port_b)
         self.lpts = [Lpt(bus, clock, self.irq(7), parallel)] if parallel else []
         self.port_92 = Port92(bus, self.a20, cpu.reset)

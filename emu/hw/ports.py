@@ -6,10 +6,7 @@ E9h, the debug exit QEMU's isa-debug-exit.
 from typing import Callable
 
 from emu.hw.bus import Bus
-from emu.hw.clock import Clock
-from emu.hw.pit import HZ, SECOND, Channel
-
-REFRESH = 15_085  # ns between the DRAM refresh cycles that toggle bit 4 of port 61h
+from emu.hw.pit import Pit
 
 
 class A20:
@@ -26,27 +23,27 @@ class A20:
 
 
 class PortB:
-    """61h: bits 0: counter 2's gate, 1: speaker, 2 and 3: NMI sources off; read: 4: refresh, 5: counter 2's output."""
+    """61h: bits 0: counter 2's gate, 1: speaker, 2 and 3: NMI sources off; read, which is a text (emu/ports/pit.py): 4: refresh, 5: counter 2's output."""
 
-    def __init__(self, bus: Bus, clock: Clock, channel: Channel):
-        self.clock, self.channel, self.value = clock, channel, 0
+    def __init__(self, pit: Pit):
+        self.channel = pit.channels[2]
         self.heard: Callable[[], None] = lambda: None  # the speaker's
-        bus.add_ports(0x61, 1, self.read, self.write)
+        pit.port_b = self.write
 
-    def read(self, port: int, w: int) -> int:
-        """The four bits, the refresh toggle and OUT2."""
-        now = self.clock.now()
-        return self.value | (now // REFRESH & 1) << 4 | self.channel.level_at(now * HZ // SECOND) << 5
-
-    def write(self, port: int, w: int, v: int) -> None:
+    @property
+    def value(self) -> int:
         """The four bits."""
-        self.value = v & 15
+        return self.channel.value
+
+    def write(self, v: int) -> None:
+        """The four bits."""
+        self.channel.value = v & 15
         self.channel.set_gate(bool(v & 1))
         self.heard()
 
     def reset(self) -> None:
         """All off."""
-        self.write(0x61, 8, 0)
+        self.write(0)
 
 
 class Port92:

@@ -11,8 +11,9 @@ import numpy as np
 
 from emu.errors import file_error
 from emu.hw.clock import Clock
-from emu.hw.pit import HZ, Channel, wave
+from emu.hw.pit import HZ, Channel
 from emu.hw.ports import PortB
+from emu.ports.pit import NONE, wave
 
 RATE = 44100  # samples a second
 LOUD = 16384  # a sample of the cone pulled in; 0 is at rest
@@ -82,9 +83,9 @@ class Speaker:
         c, tick = self.channel, self.tick()
         c.settle(tick)
         if not self.port_b.value & 2: return self.on_change(tick, Wave(False))
-        if c.start is None or c.held is not None: return self.on_change(tick, Wave(c.level()))
+        if c.start == NONE or c.held != NONE: return self.on_change(tick, Wave(c.level()))
         self.on_change(tick, Wave(False, c.mode, c.n, c.start))
-        if c.load_at is not None:
+        if c.load_at != NONE:
             falling = c.mode == 3 and not wave(3, c.n, c.load_at - c.start)
             self.on_change(c.load_at, Wave(False, c.mode, c.next_n, c.load_at - (c.next_n + 1) // 2 * falling))
         return None

@@ -7,6 +7,7 @@ from emu.isa.language import host_load, mask, outlined, port_in, port_in_block, 
 from emu.ports.ne2000 import Registers as Ne2000
 from emu.ports.pages import Registers as Pages
 from emu.ports.pic import Registers as Pic
+from emu.ports.pit import Registers as Pit
 from emu.ports.vga import Registers as Vga
 
 WIDE = 1
@@ -36,6 +37,7 @@ def read_port(m, port, w):
     if kind == Ne2000.KIND: return Ne2000.read(block, port, w)
     if kind == Pic.KIND: return Pic.read(block, port, w)
     if kind == Vga.KIND: return Vga.read(block, port, w)
+    if kind == Pit.KIND: return Pit.read(block, port, w)
     if kind == Pages.KIND: return Pages.read(block, port, w)
     return port_in(m, port, w)
 
@@ -49,6 +51,7 @@ def write_port(m, port, w, v):
     if kind == Ne2000.KIND: Ne2000.write(block, port, w, v)
     elif kind == Pic.KIND: Pic.write(block, port, w, v)
     elif kind == Vga.KIND: Vga.write(block, port, w, v)
+    elif kind == Pit.KIND: Pit.write(block, port, w, v)
     elif kind == Pages.KIND: Pages.write(block, port, w, v)
     else: port_out(m, port, w, v)
 

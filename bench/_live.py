@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
 import speed
-from _watch import EMU, ROOT
+from _watch import EMU, ROOT, Failure
 from _workloads import boot, userland
 
 from emu import cache
@@ -67,7 +67,7 @@ def once(setting: Setting, size: int, folder: Path) -> Run:
     found = json.loads(stats.read_text())
     kept = found['cache']
     return setting._asdict() | {'wall': wall, 'cpu': after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 'bytes': sum(kept['bytes'].values()), 'size': size,
-                                'coverage': kept['coverage'], 'instructions': found['guest']['instructions'], 'llvm': found['time'].get('llvm, in the worker', 0.0),
+                                'coverage': kept['coverage'], 'llvm': found['time'].get('llvm, in the worker', 0.0),
                                 **{name: kept.get(name, 0) for name in ('compiles', 'recompiles', 'moves')}}
 
 
@@ -92,4 +92,5 @@ def self_modifying(count: int) -> Iterator[Run]:
         for kernel in SELF_MODIFYING:
             for _ in range(count):
                 for system in systems: speed.measure(system, kernel, kernel, Path(folder))
+            if any(system.best(kernel) is None for system in systems): raise Failure(f'{kernel}: no result')
             yield {'kernel': kernel, **{system.name: system.best(kernel) for system in systems}}

@@ -16,7 +16,7 @@ from _live import ARCHIVE, COUNTING, SETTINGS, rounds, self_modifying
 from _simulate import sweep
 from _tables import plot, reaches, simulated
 from _told import told
-from _watch import EMU, REPORTS, ROOT, host, qemu_version, write_report
+from _watch import EMU, REPORTS, ROOT, Failure, host, qemu_version, write_report
 from _workloads import OPTIMISED, USERLAND, record
 from tqdm import tqdm
 
@@ -40,9 +40,13 @@ def main() -> int:
         results = {name: found for name, found in zip(names, tqdm(done, total=len(names), desc='simulating', unit='trace', disable=None))}
     last = folder / 'live.json'
     if given.repeat:
-        live = {name: list(tqdm(rounds(count, settings), total=count * len(settings), desc=name, unit='run', disable=None)) for name, count, settings in (
-            ('live', given.repeat, SETTINGS), ('counting', 2 * given.repeat + 1, COUNTING), ('archive', given.repeat, ARCHIVE))}
-        live['self-modifying'] = list(tqdm(self_modifying(3), total=2, desc='self-modifying', unit='kernel', disable=None))
+        try:
+            live = {'self-modifying': list(tqdm(self_modifying(3), total=2, desc='self-modifying', unit='kernel', disable=None))}
+            for name, count, settings in (('counting', 2 * given.repeat + 1, COUNTING), ('archive', given.repeat, ARCHIVE), ('live', given.repeat, SETTINGS)):
+                live[name] = list(tqdm(rounds(count, settings), total=count * len(settings), desc=name, unit='run', disable=None))
+        except (OSError, subprocess.CalledProcessError, Failure) as error:
+            print(f'live runs: {error} (QEMU and gcc with -m32 are needed: qemu-system-x86, gcc-multilib)', file=sys.stderr)
+            return 1
         last.write_text(json.dumps(live))
     else: live = json.loads(last.read_text()) if last.exists() else {}
     given.out.mkdir(parents=True, exist_ok=True)

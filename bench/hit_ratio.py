@@ -52,7 +52,7 @@ def main() -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     plot(results, live.get('live', []), given.out / 'hit_ratio.png')
     text = [f'# Translation cache: policies\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}; load average at the start {load:.1f}; '
-            f'{(time.perf_counter() - started) / 60:.0f} minutes{"" if given.repeat else " without live runs, which are those of the last time"}.\n',
+            f'{(time.perf_counter() - started) / 60:.0f} minutes{"" if given.repeat else "; live runs are those of the last time" if live else "; no live runs"}.\n',
             reaches(results, live), '![miss rates](hit_ratio.png)\n', *simulated(results), *(told(live) if live else [])]
     write_report(given.out, 'hit_ratio.md', '\n'.join(text))
     return 0

@@ -16,7 +16,7 @@ from tests.conftest import ALL
 from tests.harness import Guest
 from tests.programs import HOME, MODES, Program, disagreement, program, program16, reduce
 
-SEEDS = {'interpreter': 20000, 'stencils': 20000, 'optimise': 2000, 'worker': 4000} if ALL else {'interpreter': 100, 'stencils': 150, 'optimise': 20, 'worker': 30}
+SEEDS = {'interpreter': 3000, 'stencils': 3000, 'optimise': 300, 'worker': 600} if ALL else {'interpreter': 100, 'stencils': 150, 'optimise': 20, 'worker': 30}
 
 
 class AtOnce:

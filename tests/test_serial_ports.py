@@ -20,7 +20,7 @@ def test_four_files(tmp_path: Path) -> None:
 def test_interrupts_are_shared() -> None:
     """IRQ4 for COM1 and COM3, IRQ3 for COM2 and COM4; a line stays high while either port drives it."""
     pc = Pc(Memory(1 << 20), lambda: 0, Cpu(), [bytearray().extend] * 4)
-    out, lines = pc.bus.port_out, lambda: pc.pic.master.lines & 0x18
+    out, lines = pc.bus.port_out, lambda: pc.pic.lines & 0x18
     for first in (0x3f8, 0x2f8, 0x3e8, 0x2e8):
         out(first + 4, 8, 8)
         out(first + 1, 8, 1)

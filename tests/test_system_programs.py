@@ -224,6 +224,14 @@ b:  int 200""")
     assert r.seen('vector', 'error', 'eip') == [(GP, 200 * 8 + 2, 'a'), (8, 0, 'b')]
 
 
+def test_code_where_no_memory_is() -> None:
+    """It reads as FF FF, which is no instruction (#UD), in the last byte of 4 GB too: what follows is not looked at."""
+    r = run("""main: action 6, finish
+    mov eax, -1
+    jmp eax""")
+    assert r.seen('vector', 'error')[0][0] == UD
+
+
 def test_privileged_instructions() -> None:
     """5.9: #GP(0) above CPL 0; IN, OUT, CLI, STI by IOPL (SDM 1 19.5.1) and the TSS's bitmap (19.5.2)."""
     r = run("""main: action 13, skip2

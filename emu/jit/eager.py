@@ -10,7 +10,7 @@ from emu.decoder.decode import Instruction, decode_bytes
 from emu.isa.debug import SINGLE_STEP, observe_fetch
 from emu.isa.flags import RF, TF
 from emu.isa.interrupts import handle_fault
-from emu.isa.language import DB, GP, Fault, host_load, log_code
+from emu.isa.language import DB, GP, UD, Fault, host_load, log_code
 from emu.isa.state import CS, LOG_CODE, PAGE_READ, State
 from emu.isa.texts import TEXTS
 from emu.mem.paging import translate
@@ -19,10 +19,11 @@ LONGEST = 16  # a byte more than allowed, so that the decoder sees too long ones
 
 
 def code_bytes(m: State, a: int, n: int) -> bytes:
-    """n bytes of code at linear address a, inside one page. A device's memory reads as FFh, an invalid opcode."""
+    """n bytes of code at linear address a, inside one page. A device's memory is not decoded: it reads as FF FF, an invalid opcode."""
     physical = translate(m, a & 0xffffffff, m.user, 0)
     page = host_load(m.page_map + (physical >> 12) * 8, 64)
-    return ctypes.string_at((page & -4096) + (physical & 4095), n) if page & PAGE_READ else b'\xff' * n
+    if page & PAGE_READ == 0: raise Fault(UD, 0)
+    return ctypes.string_at((page & -4096) + (physical & 4095), n)
 
 
 def fetch(m: State) -> Instruction:

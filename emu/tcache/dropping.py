@@ -33,13 +33,6 @@ def new_record(c):
     return n
 
 
-@outlined
-def free_record(c, n):
-    """It is not needed."""
-    host_store(record(c, n) + NEWER, 32, host_load(c + FREE_RECORD, 64))
-    host_store(c + FREE_RECORD, 64, n)
-
-
 def spare_nodes(c, count):
     """Makes sure that so many nodes are free, whatever has to go; a record has fewer than a table has."""
     while host_load(c + MOST_NODES, 64) - 1 - host_load(c + USED_NODES, 64) < count: drop_oldest(c)

@@ -8,10 +8,10 @@ from emu.isa.state import FIELDS
 from emu.jit.copying import LENGTH as COPIED
 from emu.jit.copying import LINK, LINKED, copy_block
 from emu.mem.paging import mark_code
-from emu.tcache.dropping import drop, free_record, new_record, rewritten_slot, spare_nodes
+from emu.tcache.dropping import drop, new_record, rewritten_slot, spare_nodes
 from emu.tcache.index import NOWHERE, index_enter
 from emu.tcache.layout import *
-from emu.tcache.links import bucket, claim, find_record, hang_link, mention, relink, was_there
+from emu.tcache.links import bucket, claim, find_record, free_record, hang_link, mention, relink, was_there
 from emu.tcache.policies import insert, join, rounded
 
 DONE, TAKE_OVER, SETTLE, REVIVE, FRESH = range(5)  # what Python has to do: nothing, all; wait until the code stays as it is; look for an optimised translation; `CodeMemory.use`
@@ -74,7 +74,7 @@ def copy(m, c, p, second, asked):
     if size > 0:
         length = host_load(b + COPIED, 64)
         if asked < REVIVE and is_known(c, p, length, m.mode): why = REVIVE
-        if rounded(size) > host_load(queue(c, host_load(c + LAST, 64)) + SIZE, 64): size = 0  # more than the cache has room for
+        if fits(c, size) == 0: size = 0
     if why == DONE:
         describe(c, n, p, second, size, 0, length)
         host_store(c + RANGE, 64, p)
@@ -82,6 +82,11 @@ def copy(m, c, p, second, asked):
         take_in(m, n, host_load(b + 8, 64), b + LINK, host_load(b + LINKED, 64), c + RANGE, 1)
     else: free_record(c, n)
     return why
+
+
+def fits(c, size):
+    """Whether there is room for code of this size in the last ring, which takes what is too large for others."""
+    return rounded(size) <= host_load(queue(c, host_load(c + LAST, 64)) + SIZE, 64)
 
 
 def is_known(c, p, length, mode):
@@ -118,7 +123,7 @@ def take_in(m, n, code, links, linked, ranges, ranged):
     p = host_load(r + P, 64)
     second = host_load(r + SECOND, 64)
     size = host_load(r + BYTES, 32)
-    if rounded(size) > host_load(queue(c, host_load(c + LAST, 64)) + SIZE, 64):
+    if fits(c, size) == 0:
         free_record(c, n)
         return 0
     old = find_record(c, p, second)

@@ -167,6 +167,13 @@ def was_there(c, r):
 
 
 @outlined
+def free_record(c, n):
+    """It is not needed."""
+    host_store(record(c, n) + NEWER, 32, host_load(c + FREE_RECORD, 64))
+    host_store(c + FREE_RECORD, 64, n)
+
+
+@outlined
 def forget(c, n, reason):
     """Nothing leads to an entry any more that the policy has let go. `reason`: where the header counts such."""
     host_store(host_load(c + COUNTDOWN, 64) + (n << 2), 32, 0)
@@ -188,8 +195,7 @@ def forget(c, n, reason):
         at = b
         while host_load(at, 32) != n: at = record(c, host_load(at, 32)) + CHAIN
         host_store(at, 32, host_load(r + CHAIN, 32))
-        host_store(r + NEWER, 32, host_load(c + FREE_RECORD, 64))
-        host_store(c + FREE_RECORD, 64, n)
+        free_record(c, n)
         if host_load(r + BYTES, 32):
             more(c, reason, 1)
             if reason != DROPPED or was_there(c, r) == 0: note(c, r, 0)

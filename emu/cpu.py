@@ -28,6 +28,7 @@ from emu.jit.patch import Translator
 from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory, zeroed
+from emu.mem.paging import tlb_entry
 from emu.tcache import entering, layout
 from emu.tcache.archive import Archive
 from emu.tcache.cache import Blob, Key, TranslationCache
@@ -451,7 +452,7 @@ class Cpu:
         """Where CS:EIP lies in host memory, if the TLB knows; else 0."""
         m = self.state
         a = (m.base[CS] + m.eip) & 0xffffffff
-        n = (a >> 12 & 1023) + (m.user << 10)
+        n = tlb_entry(a, m.user)
         return m.tlb_addend[n] + a if m.tlb_read[n] == a & 0xfffff000 else 0
 
     def times(self) -> dict[str, float]:

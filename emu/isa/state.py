@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)  # indexes of selector, base, limit, access and reach
-TLB_ENTRIES = 1024  # for each of the two TLBs: supervisor's, then user's
+TLB_BITS = 10
+TLB_ENTRIES = 1 << TLB_BITS  # for each of the two TLBs: supervisor's, then user's
 
 # Lines of: name  bits  count  what. The TLB's three interleave: one entry is 16 bytes.
-LAYOUT = """
+LAYOUT = f"""
 reg             32  9   eax ecx edx ebx esp ebp esi edi, and a zero: the base or index of an address that has none
 eip             32  1   while a text runs: of the next instruction
 eflags          32  1   all flags but CF PF AF ZF SF OF, which are in result and carries (emu/isa/flags.py)
@@ -134,11 +135,11 @@ counts          64  16  statistics kept by compiled code
 handlers        64  1   host address of the interpreter's handlers, one for each form
 fetch_pointer   64  1   host address of fetch_buffer
 fetch_buffer    8   32  the bytes of an instruction that crosses a page
-tlb_used        32  64  bit n & 31 of word n >> 5: entry n of the TLB may hold a page;
-tlb_global      32  64  and it is global: a new CR3 leaves it
-tlb_read        32  2048
-tlb_write       32  2048
-tlb_addend      64  2048
+tlb_used        32  {TLB_ENTRIES >> 4}  bit n & 31 of word n >> 5: entry n of the TLB may hold a page;
+tlb_global      32  {TLB_ENTRIES >> 4}  and it is global: a new CR3 leaves it
+tlb_read        32  {2 * TLB_ENTRIES}
+tlb_write       32  {2 * TLB_ENTRIES}
+tlb_addend      64  {2 * TLB_ENTRIES}
 countdown       32  262144  executions until a translation is worth optimising; by them its uses are counted
 """
 

@@ -11,7 +11,7 @@ from emu.isa.operands import get_reg, put_reg
 from emu.isa.privilege import check_io
 from emu.isa.state import ES
 from emu.mem.access import READ, WRITE, allowed, linear, load, store
-from emu.mem.paging import translate
+from emu.mem.paging import tlb_entry, translate
 from emu.ports import read_port, read_port_block, write_port, write_port_block
 
 CX, DX, SI, DI = 1, 2, 6, 7
@@ -122,7 +122,7 @@ def readable(m, seg, amask, n, size):
     """The host address of size bytes that register n points to, inside one page; 0 where they have to be read one by one."""
     if m.eflags & DF or permitted(m, seg, at(m, n, amask), size, READ) == 0: return 0
     a = (m.base[seg] + at(m, n, amask)) & 0xffffffff
-    k = ((a >> 12) & 1023) + (m.user << 10)
+    k = tlb_entry(a, m.user)
     if (a & 4095) + size > 4096: return 0
     if m.tlb_read[k] != a & 0xfffff000: translate(m, a, m.user, 0)
     return m.tlb_addend[k] + a if m.tlb_read[k] == a & 0xfffff000 else 0
@@ -132,7 +132,7 @@ def writable(m, amask, size):
     """The host address of size bytes at ES:DI, inside one page; 0 where they have to be written one by one."""
     if m.eflags & DF or permitted(m, ES, at(m, DI, amask), size, WRITE) == 0: return 0
     a = (m.base[ES] + at(m, DI, amask)) & 0xffffffff
-    k = ((a >> 12) & 1023) + (m.user << 10)
+    k = tlb_entry(a, m.user)
     if (a & 4095) + size > 4096: return 0
     if m.tlb_write[k] != a & 0xfffff000: translate(m, a, m.user, 1)
     return m.tlb_addend[k] + a if m.tlb_write[k] == a & 0xfffff000 else 0

@@ -7,6 +7,7 @@ that the same code does (two words), then that code: setting the flags, and not;
 from emu.decoder.record import FIELDS
 from emu.decoder.table import FORMS
 from emu.isa.language import host_copy, host_load, host_store, outlined, signed
+from emu.isa.state import TLB_BITS
 from emu.jit.fetch import ENDS, decode_block, form_of
 
 LONGEST = 64  # instructions in a block
@@ -14,7 +15,7 @@ LINKS = 4  # that a block may have
 TARGET_MASK = tuple(0xffffffff if form.fields.get('w', 32) == 32 else 0xffff for form in FORMS)  # of a relative jump
 AMASK, LEN, BASE, IMM, DISP, IMM2, OPCODE, SEG, DST, SRC = (FIELDS[name].offset for name in
                                                            ('amask', 'len', 'base', 'imm', 'disp', 'imm2', 'opcode', 'seg', 'dst', 'src'))
-USER_TLB = 14  # log2 of the distance of the user's TLB from the supervisor's
+USER_TLB = TLB_BITS + 4  # log2 of the distance of the user's TLB from the supervisor's
 FLAT, PROTECTED = 1 | 2 | 8 | 32, 8  # of the mode key: stencils for flat 32-bit protected-mode code suit
 GENERAL, REAL = 1 << 17, 3 << 17  # in a recipe's key: it is for other code in protected mode, for real and virtual-8086 mode
 

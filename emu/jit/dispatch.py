@@ -7,6 +7,7 @@ from emu.isa.interrupts import take_interrupt
 from emu.isa.language import host_load, host_store
 from emu.isa.slices import stop
 from emu.isa.state import CS
+from emu.mem.paging import tlb_entry
 from emu.ports.pic import Registers as Pic
 from emu.tcache.index import index_entry
 
@@ -17,7 +18,7 @@ LOOKUPS, HITS = 2, 3  # indexes of m.counts
 def probe(m, eip):
     """The translation for CS:eip: its code's host address; 0: the block is not to be translated; -1: not known."""
     a = (m.base[CS] + eip) & 0xffffffff
-    n = ((a >> 12) & 1023) + (m.user << 10)
+    n = tlb_entry(a, m.user)
     m.counts[LOOKUPS] = m.counts[LOOKUPS] + 1
     if m.tlb_read[n] != (a & 0xfffff000): return -1
     p = m.tlb_addend[n] + a

@@ -10,7 +10,7 @@ from emu.isa.debug import observe_fetch
 from emu.isa.language import GP, UD, Fault, host_copy, host_load, host_store, log_code, outlined
 from emu.isa.state import CS, LOG_CODE, PAGE_READ
 from emu.mem.code import record_slot
-from emu.mem.paging import mark_code, translate
+from emu.mem.paging import mark_code, tlb_entry, translate
 
 RECORD_BITS = 16
 ENDS = tuple(int(form.ends != '') for form in FORMS)
@@ -21,7 +21,7 @@ HANDLER = record.FIELDS['handler'].offset
 def current(m):
     """The host address of the record of the instruction at CS:EIP."""
     a = (m.base[CS] + m.eip) & 0xffffffff
-    n = ((a >> 12) & 1023) + (m.user << 10)
+    n = tlb_entry(a, m.user)
     if m.tlb_read[n] == (a & 0xfffff000) and m.eip + 15 <= m.limit[CS]:
         p = m.tlb_addend[n] + a
         r = record_slot(m, p)

@@ -9,7 +9,7 @@ from emu.isa.language import GP, Fault, host_load, host_store, mask, mmio_read, 
 from emu.isa.language import SS as STACK_FAULT
 from emu.isa.state import PAGE_READ, PAGE_WRITE, SS
 from emu.mem.code import code_stored
-from emu.mem.paging import BESIDE, translate
+from emu.mem.paging import BESIDE, tlb_entry, translate
 from emu.mem.vga import covers, read_video, write_video
 
 READ, WRITE = 1, 2  # bits of reach
@@ -63,21 +63,21 @@ def store(m, seg, offset, w, v):
 
 def read(m, a, w, user):
     """Reads w bits at linear address a; user: 1 with user privilege, 0 as supervisor."""
-    n = ((a >> 12) & 1023) + (user << 10)
+    n = tlb_entry(a, user)
     if m.tlb_read[n] == ((a + (w >> 3) - 1) & 0xfffff000): return host_load(m.tlb_addend[n] + a, w)
     return read_slow(m, a, w, user)
 
 
 def read_for_write(m, a, w, user):
     """Reads w bits at linear address a, which will be written next."""
-    n = ((a >> 12) & 1023) + (user << 10)
+    n = tlb_entry(a, user)
     if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000): return host_load(m.tlb_addend[n] + a, w)
     return read_beside(m, a, w, user, n)
 
 
 def write(m, a, w, v, user):
     """Writes the low w bits of v at linear address a."""
-    n = ((a >> 12) & 1023) + (user << 10)
+    n = tlb_entry(a, user)
     if m.tlb_write[n] == ((a + (w >> 3) - 1) & 0xfffff000): host_store(m.tlb_addend[n] + a, w, v)
     else: write_beside(m, a, w, v, user, n)
 

@@ -7,7 +7,7 @@ What lies above 4 GB is not backed: tables there read as ones, pages there are n
 """
 from emu.isa.debug import cacheable
 from emu.isa.language import GP, PF, Fault, host_load, host_store, lowest, outlined
-from emu.isa.state import PAGE_READ, PAGE_WRITE, TLB_ENTRIES
+from emu.isa.state import PAGE_READ, PAGE_WRITE, TLB_BITS, TLB_ENTRIES
 
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80  # bits of an entry (SDM 3A, figure 4-4)
 WP, PG = 0x10000, 0x80000000  # of CR0
@@ -33,11 +33,16 @@ def translate(m, a, user, writing):
     return physical | (a & 4095)
 
 
+def tlb_entry(a, user):
+    """Which entry of the TLBs linear address a has: the supervisor's are first."""
+    return ((a >> 12) & (TLB_ENTRIES - 1)) + (user << TLB_BITS)
+
+
 def fill(m, a, user, physical, direct, lasting):
     """Enters the page into the TLB if it is memory and no access to it has to be looked at; direct: stores need no walk; lasting: it is global."""
     page = page_word(m, physical)
     if page & PAGE_READ and cacheable(m, a, user):
-        n = ((a >> 12) & 1023) + (user << 10)
+        n = tlb_entry(a, user)
         tag = a & 0xfffff000
         bit = 1 << (n & 31)
         m.tlb_used[n >> 5] = m.tlb_used[n >> 5] | bit
@@ -208,7 +213,7 @@ def flush_page(m, a):
     elif m.cr4 & PSE: large = table_load(m, (m.cr3 & 0xfffff000) + ((a >> 20) & 0xffc), 32) & PS
     if large: flush_tlb(m)
     else:
-        n = (a >> 12) & 1023
+        n = tlb_entry(a, 0)
         m.tlb_read[n] = EMPTY
         m.tlb_write[n] = EMPTY
         m.tlb_read[n + TLB_ENTRIES] = EMPTY

@@ -39,7 +39,7 @@ TIMEOUT = 120  # seconds for one kernel
 
 
 WHY = {  # what profiles have shown (perf record -e cpu-clock) of kernels that may be slower than under QEMU
-    'functions': 'Each of 48,000 blocks is executed 200 times in all. Making their translations takes a tenth of the time (1 to 2 us each); the rest is bound by the '
+    'functions': 'Each of 48,000 blocks is executed 400 times in all. Making their translations takes a tenth of the time (1 to 2 us each); the rest is bound by the '
                  'caches of the host: a call is two lookups, then come two or three blocks, some 600 bytes of code, that were not used for 16,000 calls. The first 16 rounds are '
                  'interpreted, at a third of the speed of translations.',
 }

@@ -2,10 +2,10 @@
 #include "bench.h"
 
 static const struct { const char *name; u32 (*run)(u32); u32 count; } kernels[] = {
-    {"sieve", sieve, 320}, {"crc32", crc32, 300}, {"matrix", matrix, 500}, {"quicksort", quicksort, 50}, {"fibonacci", fibonacci, 50},
-    {"bytecode", bytecode, 10000000}, {"strings", strings, 12000}, {"x87", x87, 100000}, {"rewrite", rewrite, 50000},
-    {"together", together, 5000000}, {"functions", functions, 200}, {"real_sieve", real_sieve, 1200}, {"real_calls", real_calls, 3000000},
-    {"protected_calls", protected_calls, 8000000}, {"protected_ints", protected_ints, 5000000},
+    {"sieve", sieve, 400}, {"crc32", crc32, 300}, {"matrix", matrix, 700}, {"quicksort", quicksort, 60}, {"fibonacci", fibonacci, 60},
+    {"bytecode", bytecode, 12000000}, {"strings", strings, 16000}, {"x87", x87, 120000}, {"rewrite", rewrite, 60000},
+    {"together", together, 5000000}, {"functions", functions, 400}, {"real_sieve", real_sieve, 4000}, {"real_calls", real_calls, 30000000},
+    {"protected_calls", protected_calls, 12000000}, {"protected_ints", protected_ints, 7000000},
 };
 
 static u8 *append(u8 *to, const char *text) { while (*text) *to++ = *text++; return to; }

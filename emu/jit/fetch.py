@@ -62,6 +62,7 @@ def fetch(m):
     if page & PAGE_READ == 0: raise Fault(UD, 0)  # device memory reads as FF FF, an invalid opcode
     p = (page & -4096) + (physical & 4095)
     r = record_slot(m, p)
+    host_store(r, 64, -1)  # decoding overwrites what is there, whether this instruction can be had or not
     room = 4096 - (a & 4095)
     key = (p << 1) + m.code32
     length = decode_at(m, r, p, room if room < 16 else 16)
@@ -74,9 +75,7 @@ def fetch(m):
         host_copy(m.fetch_pointer, p, room)
         host_copy(m.fetch_pointer + room, page & -4096, 16)
         length = decode_at(m, r, m.fetch_pointer, 16)
-    if m.eip + length - 1 > m.limit[CS]:
-        host_store(r, 64, -1)
-        raise Fault(GP, 0)
+    if m.eip + length - 1 > m.limit[CS]: raise Fault(GP, 0)
     if m.logging & LOG_CODE: log_code(m, p if key != -1 else m.fetch_pointer, length)
     host_store(r, 64, key)
     host_store(r + HANDLER, 64, host_load(m.handlers + (form_of(r) << 3), 64))

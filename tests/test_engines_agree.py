@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from emu.decoder.table import FORMS
 from emu.isa.flags import VM, eflags_image, set_arithmetic_flags
 from emu.isa.segments import set_reach, update_mode
-from emu.isa.state import TLB_BASE
+from emu.isa.state import COUNTERS_BASE, TLB_BASE
 from tests.cases import cases
 from tests.conftest import ALL, record
 from tests.harness import ENGINES, GDT, RING0_CODE, RING0_CODE16, RING0_DATA, RING0_DATA16, Guest, load_fpu, load_xmm
@@ -57,20 +57,20 @@ def fresh(engine: str) -> Fresh:
 def warm(engine: str, mode: str) -> bytes:
     """The TLBs after code has run and touched the window: translations are found and go on only where the TLB knows the page."""
     g, case = fresh(engine).guest, blank(1)[0]
-    empty = g.m.memory[TLB_BASE:]
+    empty = g.m.memory[TLB_BASE:COUNTERS_BASE]
     set_code(case, b''.join(b'\x00\x05' + struct.pack('<I', a) for a in (WINDOW, WINDOW + 256)))  # add [a], al
     prepare(engine, case, mode, empty)
     g.go(PATIENCE)
-    return g.m.memory[TLB_BASE:] if g.m.halted else empty
+    return g.m.memory[TLB_BASE:COUNTERS_BASE] if g.m.halted else empty
 
 
 def prepare(engine: str, case: np.void, mode: str, tlb: bytes) -> Guest:
     """Everything as at first, then the mode and the case's registers."""
     g, contents, state = fresh(engine)
     m, memory = g.m, g.memory
-    for page in np.flatnonzero(memory.code_map): memory.drop_code(int(page) * 4096, 4096)
+    for page in np.flatnonzero(memory.code_map[:memory.size >> 12]): memory.drop_code(int(page) * 4096, 4096)
     memory.ram[:] = contents
-    m.memory[:] = state + tlb
+    m.memory[:COUNTERS_BASE] = state + tlb
     memory.write(int(case['code_at']), case['code'][:case['ncode']].tobytes())
     memory.write(WINDOW, case['mem'].tobytes())
     m.cpl, m.eip = 3 if mode == 'v86' else 0, case['eip']

@@ -261,6 +261,15 @@ def test_missing_files(tmp_path, memory):
         load_kernel(memory, str(tmp_path), None, '')
 
 
+def test_a_whole_disk_is_not_read_into_memory(memory, tmp_path):
+    """A disk image or a device where the kernel should be."""
+    with (tmp_path / 'disk').open('wb') as file: file.truncate(1 << 36)
+    with pytest.raises(EmuError, match='disk: 65536 MB are more'):
+        load_kernel(memory, str(tmp_path / 'disk'), None, '')
+    with pytest.raises(EmuError, match='/dev/zero: no regular file'):
+        load_kernel(memory, '/dev/zero', None, '')
+
+
 def test_registers_not_named_are_0():
     m = State()
     m.reg[2] = 5

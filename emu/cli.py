@@ -14,7 +14,7 @@ from typing import Any, Callable, NoReturn, Sequence
 
 from emu import __version__, cache
 from emu.boot.firmware import Boot
-from emu.errors import EmuError, file_error
+from emu.errors import EmuError, file_error, reason
 from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
 from emu.net import options as net
@@ -31,6 +31,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'{self.prog}: {message} (`{self.prog} -h` helps)\n')
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """An option's value may be '--', which Python 3.11 drops."""
+        return self._get_value(action, '--') if arg_strings == ['--'] and action.option_strings else super()._get_values(action, arg_strings)
 
 
 def size(text: str) -> int:
@@ -256,10 +260,10 @@ def spell(arguments: Sequence[str]) -> list[str]:
     while rest:
         word = rest.pop(0)
         name, equals, value = word.lstrip('-').partition('=')
-        if name in VALUED and word[0] == '-' and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
-        elif name in FLAGS and word[0] == '-' and not equals: out.append(f'-{name}')
+        if name in VALUED and word[:1] == '-' and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
+        elif name in FLAGS and word[:1] == '-' and not equals: out.append(f'-{name}')
         elif word in ('-h', '-help', '--help') or name in VALUED: out.append(word)
-        else: out.append(f'--{word.lstrip("-")}' if word[0] == '-' else word)  # not ours: argparse must not read -machine as -m achine
+        else: out.append(f'--{word.lstrip("-")}' if word[:1] == '-' else word)  # not ours: argparse must not read -machine as -m achine
     return out
 
 
@@ -369,6 +373,8 @@ def remove(entry: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for name in ('stdout', 'stderr'):  # one that was closed when Python started
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     if words[:1] == ['run']: words[1:] = spell(words[1:])
     arguments = parser().parse_args(words)
     try:
@@ -376,7 +382,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EmuError as error:
         message = str(error)
     except OSError as error:  # a directory that cannot be written, a full disk, no memory
-        message = str(file_error(error.filename, error) if error.filename else error)
+        message = str(file_error(error.filename, error)) if error.filename else reason(error)
     except KeyboardInterrupt:
         message = 'interrupted'
     print(f'emu: {message}', file=sys.stderr)

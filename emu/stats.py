@@ -4,7 +4,6 @@
 (evictions by reason); the table writes their names with dots.
 """
 import json
-import sys
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -16,14 +15,11 @@ PARTS = ('guest', 'cache', 'devices', 'time')
 def report(stats: dict[str, dict[str, Any]], path: str) -> None:
     """Writes JSON to a file, or a table for people to stdout where path is '-'."""
     ordered = {part: stats.get(part, {}) for part in PARTS}
-    if path == '-':
-        sys.stdout.write(table(ordered))
-        sys.stdout.flush()
-        return
     try:
-        Path(path).write_text(json.dumps(ordered, indent=2) + '\n')
+        if path == '-': print(table(ordered), end='', flush=True)
+        else: Path(path).write_text(json.dumps(ordered, indent=2) + '\n')
     except OSError as error:
-        raise file_error(path, error) from None
+        raise file_error('standard output' if path == '-' else path, error) from None
 
 
 def table(stats: dict[str, dict[str, Any]]) -> str:

@@ -62,6 +62,7 @@ def test_every_option_with_one_dash_or_two(options, dash):
 def test_value_after_an_equals_sign_or_beginning_with_a_dash(options):
     assert options('--kernel=k', '-append', '-x --y=z', '--stats', '-').append == '-x --y=z'
     assert options('--kernel=k', '--stats=-').stats == '-'
+    assert options('-append', '--', '-kernel', 'k') == Options(kernel='k', append='--')
 
 
 def test_debugcon_may_be_repeated(options):
@@ -115,6 +116,8 @@ def test_memory_suffixes(options, text, size):
     (['run', '-kernel'], 'kernel'),
     (['run', '-m', 'lots'], "'lots'"),
     (['run', '-m', '-5'], "'-5'"),
+    (['run', '-m', '--'], "'--'"),
+    (['run', ''], 'unrecognized'),
     (['run', '-serial', 'tcp:1'], 'unix:P'),
     (['run', '-serial', 'file:'], 'file:F'),
     (['run', '-serial', 'null', '-serial', 'com1'], "'com1'"),
@@ -162,6 +165,8 @@ def test_usage_errors(capsys, words, message):
     (['-kernel', 'k', *['-serial', 'null'] * 5], 'COM4'),
     (['-kernel', 'k', *['-serial', 'stdio'] * 2], 'only one'),
     (['-bios', '/nowhere/b'], '/nowhere/b: no such file'),
+    (['-kernel', ''], "-kernel: '' is no file"),
+    (['-kernel', 'k', '-initrd', ''], "-initrd: '' is no file"),
     (['-bios', __file__], 'no BIOS'),
 ])
 def test_nonsense_values(capsys, words, message):

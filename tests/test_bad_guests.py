@@ -62,8 +62,19 @@ def test_reset_of_a_guest(tmp_path: Path) -> None:
 
 
 def test_debug_exit(tmp_path: Path) -> None:
-    """The guest's own exit code."""
+    """The guest's own exit code, also from a port that power management has otherwise."""
     assert run(tmp_path, EXIT) == (DONE, '', [])
+    assert run(tmp_path, EXIT.replace('0x501', '0x600'), '-debug-exit', '0x600') == (DONE, '', [])
+
+
+@pytest.mark.parametrize('closed', ['>&-', '2>&-', '<&- >&- 2>&-'])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    """A guest runs without them; what belongs to one does not go to the other."""
+    (tmp_path / 'kernel').write_bytes(assemble_elf('cli; hlt'))
+    line = f'{sys.executable} -m emu run -m 16 -kernel {tmp_path}/kernel -stats - {closed}'
+    done = subprocess.run(['sh', '-c', line], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
+    said = 'emu: the CPU is halted for good (HLT with interrupts off)\n' if closed == '>&-' else ''
+    assert (done.returncode, done.stderr) == (0, said) and done.stdout.startswith('guest\n') == (closed == '2>&-')
 
 
 HELLO = f"mov dx, 0x3f8; mov al, 'h'; out dx, al; mov al, 'i'; out dx, al; {EXIT}"

@@ -56,6 +56,18 @@ def test_the_last_one_wins_a_port() -> None:
     assert bus.port_in(0x301, 8) == 0 and first.log[1:] == [('r', 0x301, 8)]  # it is the first one's again
 
 
+def test_a_fixed_window_keeps_its_ports() -> None:
+    """-debug-exit 0x600, where a PCI device's ports are put later."""
+    bus, first, second = Bus(), Scratch(), Scratch()
+    bus.add_ports(0x301, 1, first.read, first.write, fixed=True)
+    window = bus.add_ports(0x300, 8, second.read, second.write)
+    bus.port_out(0x300, 16, 0xaabb)
+    assert second.log == [('w', 0x300, 8, 0xbb)] and first.log == [('w', 0x301, 8, 0xaa)]
+    bus.remove_ports(window)
+    bus.port_out(0x300, 16, 0xccdd)
+    assert len(second.log) == 1 and first.log[1:] == [('w', 0x301, 8, 0xcc)]
+
+
 def test_memory_windows() -> None:
     bus, device, traced = Bus(), Scratch(), []
     window = bus.add_mmio(0xa0000, 8, device.read, device.write)

@@ -2,7 +2,8 @@
 
 A device registers a window with `read(port, width) -> value` and `write(port, width, value)`, widths in bits; for memory the first argument is the
 offset in the window. An access that a window does not take (wider than it wants, or across its end) is made of two of half the width, as a PC's
-chipset does for 8-bit devices. Where nothing answers, reads give all ones and writes are lost. Windows may overlap: the one added last wins a port.
+chipset does for 8-bit devices. Where nothing answers, reads give all ones and writes are lost. Windows may overlap: the one added last wins a port,
+unless one is `fixed`: a PCI device that a guest moves there takes no port that the user gave to something else.
 Nothing that a guest does raises an exception here. The CPU's side is the six methods that emu/isa/language.py calls, and the table of ports: a device whose
 registers are texts (emu/ports) gives its block with a window, and compiled code answers for it.
 """
@@ -30,6 +31,7 @@ class Window(NamedTuple):
     read_block: BlockMove | None = None  # (port, width, memory to fill): a whole `rep ins`
     write_block: BlockMove | None = None
     entry: int = 0  # in the table
+    fixed: bool = False  # no window that is added later takes its ports
 
 
 class Bus:
@@ -49,20 +51,21 @@ class Bus:
         self.blocks: list[Block] = []
 
     def add_ports(self, first: int, count: int, read: Read, write: Write, wide: bool = False,
-                  read_block: BlockMove | None = None, write_block: BlockMove | None = None, block: Block | None = None) -> Window:
+                  read_block: BlockMove | None = None, write_block: BlockMove | None = None, block: Block | None = None, fixed: bool = False) -> Window:
         """Gives `count` ports to a device; without `wide` it sees bytes only. `block`: `read` and `write` are texts on it, of its kind."""
         entry = 0
         if block:
             entry = ctypes.addressof(block) | WIDE * wide
             if block not in self.blocks: self.blocks.append(block)
             block.number = self.blocks.index(block)
-        window = Window(first, first + count, read, write, wide, read_block, write_block, entry)
+        window = Window(first, first + count, read, write, wide, read_block, write_block, entry, fixed)
         self.windows.append(window)
         for port in range(first, first + count): self.give(port, window)
         return window
 
     def give(self, port: int, window: Window) -> None:
         """A port is this window's from now on."""
+        if (owner := self.ports.get(port)) and owner.fixed and not window.fixed: return
         self.ports[port], self.table[port] = window, window.entry
 
     def remove_ports(self, window: Window) -> None:

@@ -94,9 +94,9 @@ def add_debugcon(bus: Bus, port: int, write: Callable[[bytes], object]) -> None:
 
     def put_block(port: int, w: int, memory: memoryview) -> None:
         write(bytes(memory))
-    bus.add_ports(port, 1, lambda port, w: 0xe9, put, write_block=put_block)
+    bus.add_ports(port, 1, lambda port, w: 0xe9, put, write_block=put_block, fixed=True)
 
 
 def add_debug_exit(bus: Bus, port: int, leave: Callable[[int], None]) -> None:
     """Writing v ends the run with exit code 2v + 1."""
-    bus.add_ports(port, 4, lambda port, w: 0, lambda port, w, v: leave(v << 1 | 1), wide=True)
+    bus.add_ports(port, 4, lambda port, w: 0, lambda port, w, v: leave(v << 1 | 1), wide=True, fixed=True)

@@ -15,7 +15,7 @@ from emu.boot import firmware
 from emu.boot.acpi import Hardware
 from emu.cpu import Cpu
 from emu.disk import open_image
-from emu.errors import EmuError, file_error
+from emu.errors import EmuError
 from emu.hw import floppy
 from emu.hw.acpi import PMBA, SMBBA
 from emu.hw.ata import Disk
@@ -39,7 +39,7 @@ from emu.server.loop import Loop, signals
 from emu.server.shared_line import SharedLine
 from emu.server.typist import Typist
 from emu.tcache.archive import Archive
-from emu.terminal import Line, open_serial
+from emu.terminal import File, Line, open_serial
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
 LATENCY = 5_000  # nanoseconds from a timer to its interrupt, or a guest that rounds its timers down is woken too early
@@ -108,9 +108,9 @@ class Machine:
         ide, diskettes = plug(options), floppies(options)
         self.drives: dict[str, Disk | Cdrom | floppy.Drive] = {f'floppy{n}': drive for n, drive in diskettes.items()}  # by their names in QEMU
         self.drives.update({f'ide{n // 2}-{"hd" if isinstance(drive, Disk) else "cd"}{n % 2}': drive for n, drive in ide.items()})
-        debugcon = [(port, self.writer(path, 'ab')) for port, path in options.debugcon]
+        debugcon = [(port, File(path, 'ab').send) for port, path in options.debugcon]
         kind, _, paper = options.parallel.partition(':')
-        parallel = self.writer(paper, 'wb') if kind == 'file' else len if kind == 'null' else None
+        parallel = File(paper).send if kind == 'file' else len if kind == 'null' else None
         self.recorder = Recorder(options.speaker) if options.speaker else None
         serial = [None if spec == 'none' else line.send for spec, line in zip(options.serial, lines)]
         cards, epoch = options.networks.cards(), EPOCH if options.icount else time.time()
@@ -315,14 +315,6 @@ class Machine:
                 'devices': {name: dict(drive.image.counts) for name, drive in self.drives.items() if drive.image}
                 | {f'net{n}': dict(wire.counts) for n, wire in enumerate(self.wires)},
                 'time': {**self.spent, **self.cpu.times(), 'total': total}}
-
-    def writer(self, path: Any, mode: str) -> Any:
-        """What writes a device's bytes to a file."""
-        try:
-            out = open(path, mode, buffering=0)
-        except OSError as error:
-            raise file_error(path, error) from None
-        return out.write
 
 
 def load_kernel(memory: Memory, options: Options) -> boot.Entry:

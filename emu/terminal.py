@@ -5,15 +5,18 @@ only while the guest has room, so a pipe waits for it. End of input is no end of
 `Console` also puts a terminal into raw mode, in which Ctrl-C is the guest's, and puts it back however the program ends (but by SIGKILL).
 """
 import atexit
+import errno
 import os
 import select
 import socket
 import sys
 import termios
+from pathlib import Path
 from typing import Any, Callable
 
 from emu.errors import EmuError, file_error
 from emu.server.loop import Loop
+from emu.server.sockets import listen_unix
 
 ESCAPE = 0x01  # Ctrl-A
 HELP = """
@@ -22,14 +25,15 @@ Ctrl-A x       quit emu
 Ctrl-A Ctrl-A  send Ctrl-A to the guest
 """
 CHUNK = 4096
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG  # a disk, a user's share of it, a file
 PIPE = 512  # bytes that a pipe takes at once if it takes any (POSIX, PIPE_BUF)
 
 
 class Line:
-    """-serial null, and what the others share: input from `source`, output to `sink`; None where there is none."""
+    """-serial null, and what the others share: input from `source`, output to `sink`; None where there is none. `name` is for people."""
 
-    def __init__(self, source: int | None = None, sink: int | None = None):
-        self.source, self.sink = source, sink
+    def __init__(self, source: int | None = None, sink: int | None = None, name: str = ''):
+        self.source, self.sink, self.name = source, sink, name
         self.loop: Loop | None = None
 
     def connect(self, loop: Loop, receive: Callable[[bytes], object], room: Callable[[], bool]) -> None:
@@ -61,14 +65,16 @@ class Line:
         return data
 
     def send(self, data: bytes) -> None:
-        """Writes the guest's bytes, all of them, unless the run is to end and nobody reads them; whoever does not read any more ends nothing but the output."""
+        """Writes the guest's bytes, all of them, unless the run is to end and nobody reads them; whoever does not read any more ends nothing but the output.
+        Nor does a full disk, but that is told."""
         while data and self.sink is not None and (self.loop is None or self.loop.wait_for_room(self.sink)):
             try:
                 data = data[os.write(self.sink, data[:PIPE]):]
             except BlockingIOError:  # someone else made the descriptor so
                 select.select([], [self.sink], [])
-            except OSError:
+            except OSError as error:
                 self.sink = None
+                if error.errno in FULL: print(f'emu: {file_error(self.name, error)}: what the guest sends from here on is lost', file=sys.stderr)
 
     def close(self) -> None:
         """Gives everything back."""
@@ -78,13 +84,17 @@ class Console(Line):
     """-serial stdio: stdin and stdout. Ctrl-A is the escape key where stdin is a terminal, and a byte like others where it is not."""
 
     def __init__(self) -> None:
-        super().__init__(0 if sys.__stdin__ else None, 1 if sys.__stdout__ else None)  # Python knows what was closed when it started
+        super().__init__(0 if sys.__stdin__ else None, 1 if sys.__stdout__ else None, 'standard output')  # Python knows what was closed when it started
         self.escaped = False
         self.saved: list[Any] | None = None
-        if self.source == 0 and os.isatty(0):
+
+    def connect(self, loop: Loop, receive: Callable[[bytes], object], room: Callable[[], bool]) -> None:
+        """Raw from now on, and not before: there are keys, signals are waited for, and nothing that starts a run waits any more."""
+        if self.source == 0 and os.isatty(0) and not self.saved:
             self.saved = termios.tcgetattr(0)
             atexit.register(self.restore)
             termios.tcsetattr(0, termios.TCSANOW, raw(self.saved))
+        super().connect(loop, receive, room)
 
     def read(self) -> bytes:
         data = super().read()
@@ -127,13 +137,17 @@ def raw(attributes: list[Any]) -> list[Any]:
 
 
 class File(Line):
-    """-serial file:F: what the guest sends, from the file's start."""
+    """-serial file:F, and what other devices write to files: from the file's start, or ('ab') at its end."""
 
-    def __init__(self, path: str):
-        super().__init__(sink=open_file(path))
+    def __init__(self, path: str | Path, mode: str = 'wb'):
+        try:
+            self.file: Any = open(path, mode, buffering=0)
+        except OSError as error:
+            raise file_error(path, error) from None
+        super().__init__(sink=self.file.fileno(), name=str(path))
 
     def close(self) -> None:
-        if self.sink is not None: os.close(self.sink)
+        self.file.close()
 
 
 class Socket(Line):
@@ -143,36 +157,28 @@ class Socket(Line):
         path, *words = spec.split(',')
         listen = 'server' in words or 'server=on' in words
         if unknown := set(words) - {'server', 'server=on'}: raise EmuError(f"-serial unix: unknown word '{unknown.pop()}'; there is 'server'")
-        self.socket = socket.socket(socket.AF_UNIX)
-        try:
-            if listen: self.socket = accept(self.socket, path)
-            else: self.socket.connect(path)
-        except OSError as error:
-            raise file_error(f'-serial unix:{path}', error) from None
+        if listen: self.socket = accept(path)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            try:
+                self.socket.connect(path)
+            except OSError as error:
+                raise file_error(f'-serial unix:{path}', error) from None
         super().__init__(self.socket.fileno(), self.socket.fileno())
 
     def close(self) -> None:
         self.socket.close()
 
 
-def accept(listener: socket.socket, path: str) -> socket.socket:
+def accept(path: str) -> socket.socket:
     """Waits for one connection to a socket file that exists as long as it waits."""
-    with listener:
-        listener.bind(path)
-        listener.listen(1)
+    with listen_unix(path, '-serial unix:', 1) as listener:
+        listener.setblocking(True)
         print(f'emu: waiting for a connection to {path}', file=sys.stderr)
         try:
             return listener.accept()[0]
         finally:
             os.unlink(path)
-
-
-def open_file(path: str) -> int:
-    """A descriptor of a new file."""
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    except OSError as error:
-        raise file_error(path, error) from None
 
 
 def open_serial(spec: str) -> Line:

@@ -2,6 +2,8 @@
 import wave
 from pathlib import Path
 
+import pytest
+
 from tests.test_bad_guests import DONE, run
 
 EXIT = 'mov dx, 0x501; mov al, 0x10; out dx, al'
@@ -59,6 +61,15 @@ def test_speaker(tmp_path: Path) -> None:
         samples = memoryview(file.readframes(9999)).cast('h')
     rises = sum(a < 8000 <= b for a, b in zip(samples, samples[1:]))
     assert 99 <= rises <= 101
+
+
+@pytest.mark.parametrize('source, words', [
+    (PRINT, ['-parallel', 'file:/dev/full']),
+    ('mov al, 65; out 0xe9, al; out 0xe9, al; mov esi, offset text', ['-debugcon', '0xe9=/dev/full']),
+    ('mov dx, 0x3f8; mov al, 65; out dx, al; out dx, al; mov esi, offset text', ['-serial', 'file:/dev/full']),
+], ids=['parallel', 'debugcon', 'serial'])
+def test_a_full_disk_is_told_once_and_ends_no_run(tmp_path: Path, source: str, words: list[str]) -> None:
+    assert run(tmp_path, f'{source}; {EXIT}; text: .asciz "Hello"', *words) == (DONE, '', ['emu: /dev/full: no space left on device: what the guest sends from here on is lost'])
 
 
 def test_files_that_cannot_be(tmp_path: Path) -> None:

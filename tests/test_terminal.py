@@ -103,7 +103,7 @@ def test_ctrl_a_h_lists_the_keys_and_ctrl_a_twice_sends_one():
         t.expect(b'[a\x01b]')
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_signals_end_the_run_cleanly(number):
     with Typist() as t:
         t.process.send_signal(number)
@@ -115,6 +115,17 @@ def test_terminal_is_restored_after_an_exception():
     with Typist() as t:
         t.type(b'E')
         t.assert_ended(1)
+
+
+def test_terminal_is_raw_only_once_it_is_connected():
+    """While a run waits for somebody to connect to another port, Ctrl-C ends it."""
+    wait = "from emu.terminal import open_serial; line = open_serial('stdio'); print('waiting', flush=True); input()"
+    master, slave = pty.openpty()
+    process = subprocess.Popen([sys.executable, '-c', wait], stdin=slave, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b'waiting\n' and termios.tcgetattr(slave)[3] & termios.ISIG
+    os.write(master, b'\n')
+    assert process.wait(10) == 0
+    for end in (master, slave): os.close(end)
 
 
 def test_escape_keys_split_over_reads():
@@ -217,6 +228,8 @@ def test_run_can_be_ended_while_nobody_reads_its_output():
 
 
 def test_unix_socket_as_server(tmp_path):
+    """In place of a socket whose owner was killed."""
+    with socket.socket(socket.AF_UNIX) as left: left.bind(f'{tmp_path}/s')
     lines = []
     thread = threading.Thread(target=lambda: lines.append(Socket(f'{tmp_path}/s,server')))
     thread.start()
@@ -227,7 +240,7 @@ def test_unix_socket_as_server(tmp_path):
     thread.join(10)
     peer.sendall(b'hello')
     guest = Guest(lines[0])
-    assert guest.loop.poll(10) and guest.got == b'hello'
+    assert guest.loop.poll(10) and guest.got == b'hello' and not os.path.exists(f'{tmp_path}/s')
     lines[0].close()
     peer.close()
 

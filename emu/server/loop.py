@@ -117,8 +117,8 @@ class Loop:
 
 
 def signals(loop: Loop) -> Callable[[], None]:
-    """SIGINT, SIGTERM and SIGHUP ask the run to end from now on, until the returned function is called."""
-    before = {number: signal.signal(number, lambda *_: loop.ask_to_quit()) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    """SIGINT, SIGTERM, SIGHUP and SIGQUIT ask the run to end from now on, until the returned function is called."""
+    before = {number: signal.signal(number, lambda *_: loop.ask_to_quit()) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
 
     def undo() -> None:
         for number, handler in before.items():

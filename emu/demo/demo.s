@@ -455,9 +455,9 @@ text_bye:       .asciz "\nbye\n"
 clock_format:   .ascii "20"
                 .byte 9, '-', 8, '-', 7, ' ', 4, ':', 2, ':', 0, -1
 
-feature_names:              # CPUID leaf 1, EDX, bits 0 to 25
+feature_names:              # CPUID leaf 1, EDX, bits 0 to 26
     .asciz "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "", "sep", "mtrr", "pge", "mca", "cmov", "pat", "pse36", "psn", "clfsh"
-    .asciz "", "ds", "acpi", "mmx", "fxsr", "sse"
+    .asciz "", "ds", "acpi", "mmx", "fxsr", "sse", "sse2"
 feature_names_end:
 
 benchmarks:

@@ -366,8 +366,11 @@ def translator() -> str:
 
 def remove(entry: Path) -> None:
     """A file, or a directory with all in it."""
-    if entry.is_dir() and not entry.is_symlink(): shutil.rmtree(entry)
-    else: entry.unlink()
+    try:
+        if entry.is_dir() and not entry.is_symlink(): shutil.rmtree(entry)
+        else: entry.unlink()
+    except OSError as error:  # rmtree tells the last part of a name
+        raise file_error(entry, error) from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

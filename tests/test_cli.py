@@ -1,5 +1,7 @@
 """The command line: QEMU's spelling, one clear line for what is wrong, exit code 1 (2 for usage), never a traceback."""
+import errno
 import json
+import os
 import subprocess
 import sys
 import types
@@ -205,6 +207,15 @@ def test_cache_shows_and_clears(capsys, monkeypatch, tmp_path):
     (tmp_path / 'emu/guests/big').write_bytes(bytes(2_000_000))
     assert main(['cache', 'clear']) == 0 and '2.0 MB' in capsys.readouterr().out
     assert not (tmp_path / 'emu/guests').exists()
+
+
+def test_cache_that_cannot_be_cleared(capsys, monkeypatch, tmp_path):
+    """The line says which entry; rmtree names files relative to their folder."""
+    def rmtree(path): raise OSError(errno.EROFS, os.strerror(errno.EROFS), 'lock')
+    monkeypatch.setenv('EMU_CACHE', str(tmp_path))
+    monkeypatch.setattr('shutil.rmtree', rmtree)
+    (tmp_path / 'archive').mkdir()
+    assert main(['cache', 'clear']) == 1 and one_line(capsys) == f'emu: {tmp_path}/archive: read-only file system\n'
 
 
 def test_stats_as_json_and_as_a_table(capsys, tmp_path):

@@ -106,6 +106,26 @@ def test_large_page(machine: Machine) -> None:
     assert translate(machine.two_levels(TABLE | P | PS, 0x5000 | P), PAGE, SUPERVISOR, READING) == 0x5000
 
 
+@pytest.mark.parametrize('bit', [12, 13, 20, 21])
+def test_reserved_bits_of_large_pages(machine: Machine, bit: int) -> None:
+    """4.3 and 4.4.2, tables 4-4 and 4-9: without PSE-36 and PAT what lies below a large page's address is reserved: #PF with RSVD (4.7), rights do not count."""
+    m = machine.two_levels(P | PS | 1 << bit, 0, cr4=PSE)
+    assert fault(m, USER, WRITING) == 0xf and fault(m, SUPERVISOR, READING) == 9
+    m = machine.three_levels(P | RW | PS | 1 << bit, 0)
+    if bit == 21: assert translate(m, PAGE, SUPERVISOR, READING) == 0x203000
+    else: assert fault(m, SUPERVISOR, READING) == 9
+
+
+@pytest.mark.parametrize('pae', [False, True])
+def test_invlpg_of_what_was_large(machine: Machine, pae: bool) -> None:
+    """4.10.4.1: INVLPG drops the whole large page that the TLB holds, also where the tables no longer show one: Linux clears a huge page's entry, then drops it."""
+    m = machine.three_levels(P | RW | PS, 0) if pae else machine.two_levels(P | RW | PS, 0, cr4=PSE)
+    translate(m, PAGE, SUPERVISOR, READING)
+    machine.memory.write(DIRECTORY + (16 if pae else 4), bytes(8))
+    flush_page(m, PAGE + 0x5000)
+    assert m.tlb_read[PAGE >> 12 & 1023] == EMPTY and fault(m, SUPERVISOR, READING) == 0
+
+
 def test_pae(machine: Machine) -> None:
     """4.4.2: 2 + 9 + 9 + 12 bits, and 2 MB pages."""
     m = machine.three_levels(TABLE | P | RW | US, 0x5000 | P | RW | US)

@@ -128,6 +128,24 @@ writable: or dword ptr [table + ebx * 4], 2
     assert r.seen('vector', 'error', 'eip') == [(PF, 3, 'a')] and r.at('other') == 2
 
 
+def test_invlpg_of_a_page_that_was_large() -> None:
+    """4.10.4.1: INVLPG drops all that the TLB has of a large page, though the directory has another entry by now."""
+    r = run("""main: call map
+    mov eax, cr4
+    or eax, 0x10
+    mov cr4, eax
+    mov dword ptr [directory + 4], 0x83             # 4 MB from 400000h on, one more view of low memory
+    mov ebx, offset data + 0x400000
+    mov dword ptr [ebx], 1
+    mov eax, [ebx + 0x1000]
+    action 14, finish
+    mov dword ptr [directory + 4], 0
+    invlpg [0x400000]
+a:  mov eax, [ebx]
+    hlt""")
+    assert r.seen('vector', 'error', 'eip', 'cr2') == [(PF, 0, 'a', r.labels['data'] + 0x400000)] and r.at('data') == 1
+
+
 # --- privilege (SDM 3A 5.8, 6.12) -------------------------------------------------------------------------------------------------
 
 CALL_GATES = """

@@ -756,6 +756,28 @@ def test_control_registers(machine: Machine) -> None:
     machine.fault('0f20c0', GP, 0)
 
 
+def test_cr4_reads_the_page_directory_pointers(machine: Machine) -> None:
+    """SDM 3A 4.4.1: with PAE in use they are loaded again where MOV to CR4 changes PAE, PGE or PSE; reserved bits are #GP(0)."""
+    m = machine.protected()
+    machine.memory.write(0x10000, b''.join(struct.pack('<2I', n << 21 | 0xe3, 0) for n in range(512)))  # 2 MB pages, one to one
+    machine.put(0x11000, 0x10001, 8)
+    m.reg[EAX] = 0x20
+    machine.run('0f22e0')
+    m.reg[EAX] = 0x11000
+    machine.run('0f22d8')
+    m.reg[EAX] = 0x80000011
+    machine.run('0f22c0')
+    for value in (0xa0, 0xb0, 0x20):  # PGE, PSE
+        machine.put(0x11008, value << 12 | 1, 8)
+        m.reg[EAX] = value
+        machine.run('0f22e0')
+        assert m.pdpte[1] == value << 12 | 1 and m.cr4 == value
+    machine.put(0x11010, 3, 8)
+    m.reg[EAX] = 0xa0
+    machine.fault('0f22e0', GP, 0)
+    assert m.cr4 == 0x20
+
+
 def test_lmsw_clts(machine: Machine) -> None:
     """SDM 2 LMSW: it sets PE but never clears it; CLTS makes the FPU usable again."""
     m = machine.protected()

@@ -137,6 +137,7 @@ fetch_pointer   64  1   host address of fetch_buffer
 fetch_buffer    8   32  the bytes of an instruction that crosses a page
 tlb_used        32  {TLB_ENTRIES >> 4}  bit n & 31 of word n >> 5: entry n of the TLB may hold a page;
 tlb_global      32  {TLB_ENTRIES >> 4}  and it is global: a new CR3 leaves it
+tlb_large       32  32  bit n & 31 of word n >> 5: entries may be parts of a large page in the n-th 4 MB
 tlb_read        32  {2 * TLB_ENTRIES}
 tlb_write       32  {2 * TLB_ENTRIES}
 tlb_addend      64  {2 * TLB_ENTRIES}

@@ -12,7 +12,7 @@ from emu.isa.privilege import supervisor
 from emu.isa.segments import TASK_SWITCHED, set_reach, update_mode
 from emu.isa.slices import stop
 from emu.isa.state import CS, SS
-from emu.mem.paging import PAE, PG, WP, flush_page, flush_tlb, load_cr3, load_pdptes
+from emu.mem.paging import PAE, PG, PGE, PSE, WP, flush_page, flush_tlb, load_cr3, load_pdptes
 
 PE, ET, NW, CD = 1, 0x10, 0x20000000, 0x40000000  # of CR0
 CR0_BITS = 0xe005003f
@@ -77,7 +77,7 @@ def set_cr4(m, v):
         known = known | (((m.cpu_features >> CR4_FEATURES[n]) & 1) << n)
         n = n + 1
     if v & ~known: raise Fault(GP, 0)
-    if v & ~m.cr4 & PAE and m.cr0 & PG: load_pdptes(m, m.cr3)
+    if v & PAE and m.cr0 & PG and (v ^ m.cr4) & (PAE | PGE | PSE): load_pdptes(m, m.cr3)  # SDM 3A 4.4.1
     m.cr4 = v
     flush_tlb(m)
     update_mode(m)

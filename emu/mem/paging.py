@@ -15,6 +15,7 @@ PSE, PAE, PGE = 0x10, 0x20, 0x80  # of CR4
 FRAME = 0xffffff000  # 36 address bits
 RESERVED = 0x7ffffff000000000  # the entry bits above them
 PDPTE_RESERVED = 0x1e6
+LARGE_RESERVED, PAE_LARGE_RESERVED = 0x3ff000, 0x1ff000  # and those of a large page's entry: CPUID announces neither PSE-36 nor PAT
 RSVD = 8  # the error code's bit for them
 LASTING = 2
 NOWHERE = 0xfef00000  # a page that no device has
@@ -64,7 +65,9 @@ def walk(m, a, user, writing):
     pde = table_load(m, at, 32)
     if pde & P == 0: page_fault(m, a, 0, user, writing)
     if pde & PS and m.cr4 & PSE:
+        if pde & LARGE_RESERVED: page_fault(m, a, P | RSVD, user, writing)
         permit(m, a, pde, user, writing)
+        remember_large(m, a)
         pde = use(m, at, pde, 32, A | (writing << 6))
         return (pde & 0xffc00000) | (a & 0x3ff000) | storable(m, pde, pde, user) | lasting(m, pde)
     at2 = (pde & 0xfffff000) + ((a >> 10) & 0xffc)
@@ -85,7 +88,9 @@ def walk_pae(m, a, user, writing):
     if pde & P == 0: page_fault(m, a, 0, user, writing)
     if pde & RESERVED or pde < 0: page_fault(m, a, P | RSVD, user, writing)
     if pde & PS:
+        if pde & PAE_LARGE_RESERVED: page_fault(m, a, P | RSVD, user, writing)
         permit(m, a, pde, user, writing)
+        remember_large(m, a)
         pde = use(m, at, pde, 64, A | (writing << 6))
         return backed((pde & FRAME & ~0x1fffff) | (a & 0x1ff000)) | storable(m, pde, pde, user) | lasting(m, pde)
     at2 = (pde & FRAME) + ((a >> 9) & 0xff8)
@@ -96,6 +101,11 @@ def walk_pae(m, a, user, writing):
     use(m, at, pde, 64, A)
     pte = use(m, at2, pte, 64, A | (writing << 6))
     return backed(pte & FRAME) | storable(m, pde & pte, pte, user) | lasting(m, pte)
+
+
+def remember_large(m, a):
+    """INVLPG will have to drop all parts of the large page at a, also when the tables no longer show it (SDM 3A 4.10.4.1)."""
+    m.tlb_large[a >> 27] = m.tlb_large[a >> 27] | (1 << ((a >> 22) & 31))
 
 
 def backed(physical):
@@ -188,6 +198,10 @@ def flush_tlb(m):
         m.tlb_used[n] = 0
         m.tlb_global[n] = 0
         n = n + 1
+    n = 0
+    while n < 32:
+        m.tlb_large[n] = 0
+        n = n + 1
 
 
 @outlined
@@ -207,11 +221,8 @@ def flush_local(m):
 
 @outlined
 def flush_page(m, a):
-    """Drops the page of linear address a (INVLPG); all entries where the directory has a large page, of which they are parts."""
-    large = 0
-    if m.cr0 & PG and m.cr4 & PAE: large = table_load(m, (m.pdpte[a >> 30] & FRAME) + ((a >> 18) & 0xff8), 64) & PS
-    elif m.cr4 & PSE: large = table_load(m, (m.cr3 & 0xfffff000) + ((a >> 20) & 0xffc), 32) & PS
-    if large: flush_tlb(m)
+    """Drops the page of linear address a (INVLPG); all entries where some may be parts of a large page there."""
+    if (m.tlb_large[a >> 27] >> ((a >> 22) & 31)) & 1: flush_tlb(m)
     else:
         n = tlb_entry(a, 0)
         m.tlb_read[n] = EMPTY

@@ -185,6 +185,22 @@ def test_general_detect() -> None:
     assert r.seen('vector', 'eip', 'dr6') == [(DB, 'a', DR6 | BD)] and r.notes[0].eflags & RF and r.m.reg[0] == 0x400
 
 
+def test_general_detect_ends_with_any_debug_exception() -> None:
+    """17.2.4: GD is cleared on the way to the handler of each #DB, so that it may use the debug registers."""
+    r = run("""main: action 1, look
+    mov eax, 0x2400
+    mov dr7, eax
+    push 0x102
+    popfd
+    nop
+a:  hlt
+look: mov eax, dr7
+    mov [data], eax
+    and dword ptr [ebp + 56], ~0x100
+    ret""")
+    assert r.seen('vector', 'eip', 'dr6') == [(DB, 'a', DR6 | BS)] and r.at('data') == 0x400
+
+
 def test_code_next_to_a_breakpoint_stays_right() -> None:
     """A breakpoint that comes and goes: translations of its page are left and found again."""
     r = run('''main: action 1, resume

@@ -15,7 +15,7 @@ FETCH, WRITE, PORT, READ = 1, 0b1010, 0b100, 0b1000  # bit n: a breakpoint whose
 MEMORY = 0b1011
 LENGTHS = (1, 2, 8, 4)  # bytes, by DR7's LEN fields
 SINGLE_STEP, SWITCH = 1 << 14, 1 << 15  # DR6's BS and BT
-AM, DE = 0x40000, 8  # of CR0; of CR4
+AM, DE, GD = 0x40000, 8, 0x2000  # of CR0; of CR4; of DR7: general detect
 
 
 def armed(m):

@@ -4,7 +4,7 @@ SDM 3A chapter 6 (6.12 delivery, 6.13 error codes, 6.15 double fault), 20.1.4 re
 At entry to a delivery `m.eip` is what is pushed: the faulting instruction's own address, or the next one after INT n. Left out: VME's
 redirection, blocking of NMI until IRET.
 """
-from emu.isa.debug import SINGLE_STEP, resumable
+from emu.isa.debug import GD, SINGLE_STEP, resumable
 from emu.isa.flags import AC, IF, NT, RF, TF, VM, eflags_image, overflow
 from emu.isa.language import DB, DF, FERR, GP, NP, TS, Fault, attempt, log_interrupt, outlined
 from emu.isa.operands import drop, push, set_esp, top
@@ -47,6 +47,7 @@ def deliver(m, vector, code, kind, length):
     """Enters the handler of a vector; `length` is what the engine takes off EIP when this raises."""
     m.external = kind != SOFTWARE
     m.hit = 0 if kind == EXCEPTION else m.hit & ~SINGLE_STEP  # a fault undoes what its instruction met; INT n has no single-step trap
+    if vector == DB and kind != SOFTWARE: m.dr[7] = m.dr[7] & ~GD  # its handler may use the debug registers (SDM 3B 17.2.4)
     if m.logging & LOG_INTERRUPTS: log_interrupt(m, vector, code, kind)
     if m.cr0 & 1: deliver_protected(m, vector, code, kind, length)
     else: deliver_real(m, vector)

@@ -4,7 +4,7 @@ Left out: caches, counting performance counters, SMM. What breakpoints do: emu/i
 MSRs that only need to be remembered are listed in REMEMBERED; any other number raises #GP(0), as on hardware.
 """
 from emu.isa.clock import guest_time
-from emu.isa.debug import AM, DE, armed
+from emu.isa.debug import AM, DE, GD, armed
 from emu.isa.flags import IF, RF, VM
 from emu.isa.language import DB, GP, UD, Fault, mask, outlined
 from emu.isa.operands import address, put_reg, set_dst, src
@@ -18,7 +18,7 @@ PE, ET, NW, CD = 1, 0x10, 0x20000000, 0x40000000  # of CR0
 CR0_BITS = 0xe005003f
 TSD, PCE = 4, 0x100  # of CR4
 CR4_FEATURES = (31, 31, 4, 2, 3, 6, 31, 13, 31, 24, 25)  # for bits 0 to 10 of CR4 the feature bit of CPUID that allows it; 31: none does
-GD, BD = 0x2000, 0x2000  # DR7's general detect, and DR6's bit for it
+BD = 0x2000  # DR6's bit for DR7.GD
 DR6_ONES, DR6_BITS = 0xffff0ff0, 0xe00f
 DR7_ONES, DR7_BITS = 0x400, 0xffff2fff
 FLAT_CODE, FLAT_DATA = 0xc09b, 0xc093  # access of SYSENTER's segments
@@ -106,7 +106,6 @@ def debug_register(m, n):
     if n & 6 == 4 and m.cr4 & DE: raise Fault(UD)
     if m.dr[7] & GD:
         m.dr[6] = m.dr[6] | BD
-        m.dr[7] = m.dr[7] & ~GD
         m.eflags = m.eflags | RF  # this #DB is a fault
         raise Fault(DB)
     if n & 6 == 4: return n + 2

@@ -723,6 +723,34 @@ def test_task_with_bad_segment(machine: Machine) -> None:
     assert m.eip == HANDLER + 16 * TS and machine.stack(2) == [LDT_SEL | 1, 0x4321] and m.selector[TR] == TASK_B
 
 
+def test_task_on_an_unusable_stack(machine: Machine) -> None:
+    """SDM 3A table 7-1, 6.15: where the new task's SS is bad, its handler has no stack: #SS, so #DF, through a task gate here; nothing is written where SS was."""
+    m = machine.protected()
+    second_task(machine, ss=LDT_SEL)
+    machine.put(TSS_B + 0x38, STACK3, 4)
+    machine.put(IDT + 8 * DF, gate(5, TASK_16, 0), 8)
+    machine.memory.write(TSS_16 + 0xe, struct.pack('<15H', 0x4321, 2, *(0x11 * n for n in range(1, 5)), 0x4800, 6, 7, 8, DATA0, CODE0, DATA0, DATA0, 0))
+    machine.run(far('ea', TASK_B, 0))
+    assert (m.eip, m.selector[TR], machine.get(TSS_16, 2)) == (0x4321, TASK_16, TASK_B) and machine.memory.read(STACK3 - 64, 64) == bytes(64)
+
+
+def test_task_marks_its_code_segment(machine: Machine) -> None:
+    """SDM 3A 3.4.5.1: the accessed bit is set when a segment register is loaded, CS by a task switch too."""
+    machine.protected()
+    second_task(machine)
+    machine.run(far('ea', TASK_B, 0))
+    assert machine.get(GDT + CODE0 + 5, 1) == 0x9b
+
+
+def test_task_without_paging(machine: Machine) -> None:
+    """80386 Programmer's Reference 7.1: CR3 is read from the TSS only when paging is enabled; bits that PAE would not allow are no fault."""
+    m = machine.protected()
+    m.cr3, m.cr4 = 0x12000, 0x20
+    second_task(machine, cr3=0x34000)
+    machine.run(far('ea', TASK_B, 0))
+    assert m.eip == 0x4321 and m.cr3 == 0x12000
+
+
 @pytest.mark.parametrize('access, limit, vector', [(0x8b, 0x67, GP), (0x09, 0x67, NP), (0x89, 0x66, TS)])
 def test_task_faults(machine: Machine, access: int, limit: int, vector: int) -> None:
     """SDM 3A 7.3: busy, absent, too small: nothing has happened yet."""

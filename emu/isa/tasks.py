@@ -14,6 +14,7 @@ from emu.isa.segments import (
     CONFORMING,
     TASK_SWITCHED,
     TSS16,
+    accessed,
     base_of,
     data_descriptor,
     descriptor,
@@ -33,7 +34,7 @@ from emu.isa.segments import (
 from emu.isa.slices import stop
 from emu.isa.state import CS, DS, ES, FS, GS, LDTR, SS, TR
 from emu.mem.access import read, write
-from emu.mem.paging import load_cr3, translate
+from emu.mem.paging import PG, load_cr3, translate
 
 JUMP, CALL, RETURN = 0, 1, 2  # why tasks switch: an interrupt is a CALL, IRET a RETURN
 WIDE = 8  # of a TSS's access and type: 32 bits
@@ -99,7 +100,7 @@ def switch_task(m, selector, why, length):
     m.dr[7] = m.dr[7] & ~LOCAL_BREAKPOINTS
     cr3 = m.cr3
     if m.access[TR] & WIDE:
-        cr3 = field32(m, CR3)
+        if m.cr0 & PG: cr3 = field32(m, CR3)  # read only when paging is enabled (80386 Programmer's Reference, 7.1)
         if field16(m, T32) & 1: m.hit = m.hit | SWITCH  # a trap before the new task's first instruction (SDM 3B 17.3.1.5)
         load32(m)
     else: load16(m)
@@ -216,7 +217,7 @@ def enter_code(m, selector):
     d = descriptor(m, selector)
     if type_of(d) & CODE != CODE or dpl_of(d) > m.cpl or (type_of(d) & CONFORMING == CODE and dpl_of(d) != m.cpl): raise Fault(TS, error_code(m, selector))
     if present(d) == 0: raise Fault(NP, error_code(m, selector))
-    set_segment(m, CS, selector, d)
+    set_segment(m, CS, selector, accessed(m, selector, d))
 
 
 def enter_data(m, n):

@@ -56,14 +56,14 @@ def save_return(m, wide):
 
 @outlined
 def push_on(m, d, code, sp, wide, v):
-    """Pushes on the stack segment of descriptor d at sp, with its privilege; the new stack pointer. #SS(code) where there is no room."""
+    """Pushes on the stack segment of descriptor d at sp, with its privilege; the new stack pointer. #SS(code) where there is no room, or no segment."""
     size = 2 << wide
     reach = 0xffffffff if (d >> 54) & 1 else 0xffff
     at = (sp - size) & reach
     last = at + size - 1
     if type_of(d) & 4: ok = at > limit_of(d) and last <= reach
     else: ok = last <= limit_of(d)
-    if ok == 0: raise Fault(STACK_FAULT, code)
+    if ok == 0 or present(d) == 0: raise Fault(STACK_FAULT, code)
     a = (base_of(d) + at) & 0xffffffff
     user = dpl_of(d) == 3
     if wide: write(m, a, 32, v, user)

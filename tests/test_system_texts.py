@@ -388,6 +388,18 @@ def test_far_return_faults(machine: Machine, selector: int, vector: int, error: 
     machine.fault('cb', vector, error)
 
 
+def test_return_looks_at_the_stack_first(machine: Machine) -> None:
+    """SDM 2 RET, SDM 3A 5.8.6: on the way out SS is checked before EIP."""
+    machine.protected()
+    machine.put(GDT + CODE3, descriptor(0, 0xff, 0xfa, 4), 8)
+    machine.memory.write(STACK0, struct.pack('<4I', 0x1000, CODE3 | 3, STACK3, DATA0 | 3))
+    machine.fault('cb', GP, DATA0)
+    machine.protected()
+    machine.put(GDT + CODE3, descriptor(0, 0xff, 0xfa, 4), 8)
+    machine.memory.write(STACK0, struct.pack('<4I', 0x1000, CODE3 | 3, STACK3, DATA3 | 3))
+    machine.fault('cb', GP, 0)
+
+
 def test_real_far(machine: Machine) -> None:
     """SDM 3A 20.1: selector times 16."""
     m = machine.real()
@@ -502,6 +514,17 @@ def test_interrupt_inner(machine: Machine) -> None:
     assert machine.stack(5) == [CODE_AT + 2, CODE3 | 3, IF | 2, STACK3, DATA3 | 3] and (m.cpl, m.reg[ESP]) == (0, STACK0 - 20)
     machine.run('cf')
     assert (m.cpl, m.eip, m.reg[ESP], m.selector[SS], m.mode & 4) == (3, CODE_AT + 2, STACK3, DATA3 | 3, 4)
+
+
+def test_gate_looks_at_the_stack_first(machine: Machine) -> None:
+    """SDM 2 INT n: the inner stack is checked before the offset, #TS before #GP."""
+    m = machine.protected(3)
+    machine.put(TSS + 8, DATA3, 4)
+    machine.put(GDT + SMALL, descriptor(0, 0xff, 0x9a, 4), 8)
+    machine.put(IDT + 0x80, gate(14, SMALL, HANDLER, 3), 8)
+    machine.put(IDT + 8 * TS, gate(15, CONFORMING, HANDLER), 8)
+    machine.run('cd10')
+    assert (m.eip, m.cpl) == (HANDLER, 3) and machine.stack(2) == [DATA3, CODE_AT]
 
 
 def test_software_interrupt_needs_dpl(machine: Machine) -> None:

@@ -107,7 +107,6 @@ def through_gate(m, gate, with_code, code, flags):
     d = descriptor(m, selector)
     if type_of(d) & CODE != CODE or dpl_of(d) > m.cpl: raise Fault(GP, error_code(m, selector))
     if present(d) == 0: raise Fault(NP, error_code(m, selector))
-    if gate_offset(gate) > limit_of(d): raise Fault(GP, m.external)
     wide = (gate >> 43) & 1
     inner = type_of(d) & CONFORMING == CODE and dpl_of(d) < m.cpl
     if m.vm86 and (inner == 0 or dpl_of(d) != 0): raise Fault(GP, error_code(m, selector))
@@ -122,6 +121,7 @@ def through_gate(m, gate, with_code, code, flags):
         ss = inner_ss(m, cpl)
         stack = stack_descriptor(m, ss, cpl, TS)
         room = error_code(m, ss)
+    if gate_offset(gate) > limit_of(d): raise Fault(GP, m.external)
     d = accessed(m, selector, d)
     if m.vm86:
         sp = push_on(m, stack, room, sp, wide, m.selector[GS])

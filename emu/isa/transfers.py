@@ -230,8 +230,8 @@ def return_to(m, selector, eip, wide, size, extra):
     ok = dpl_of(d) <= cpl if type_of(d) & CONFORMING == CONFORMING else dpl_of(d) == cpl
     if type_of(d) & CODE != CODE or cpl < m.cpl or not ok: raise Fault(GP, error_code(m, selector))
     if present(d) == 0: raise Fault(NP, error_code(m, selector))
-    if eip > limit_of(d): raise Fault(GP, 0)
     if cpl == m.cpl:
+        if eip > limit_of(d): raise Fault(GP, 0)
         d = accessed(m, selector, d)
         set_esp(m, m.reg[4] + size + extra)
         set_code(m, selector, d, cpl)
@@ -239,6 +239,7 @@ def return_to(m, selector, eip, wide, size, extra):
         sp = stack_item(m, size + extra, wide)
         ss = stack_item(m, size + extra + (2 << wide), wide) & 0xffff
         stack = stack_descriptor(m, ss, cpl, GP)
+        if eip > limit_of(d): raise Fault(GP, 0)
         d = accessed(m, selector, d)
         set_segment(m, SS, ss, stack)
         set_code(m, selector, d, cpl)

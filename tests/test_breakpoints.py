@@ -173,6 +173,36 @@ b:  hlt''')
     assert r.seen('vector', 'eip') == [(DB, 'a'), (DB, r.labels['stubs'] + 33 * 16), (33, 'b')]
 
 
+def test_breakpoint_behind_the_stack_segment() -> None:
+    """17.3.1.1: on the instruction behind MOV SS or POP SS a breakpoint does not strike, as if RF were 1; on the one after that, and where a jump leads there, it does."""
+    r = run('main: action 1, resume; mov ecx, ss\n' + arm(0, 'here', b0=EXECUTE) + arm(1, 'there', b0=EXECUTE, b1=EXECUTE) + """
+    mov ss, ecx
+here: inc dword ptr [data]
+    cmp dword ptr [data], 2
+    jb here
+    push ecx
+    .byte 0x17                                      # pop ss
+    nop
+there: mov eax, offset behind
+    mov dr1, eax
+    push ecx
+    .byte 0x17
+behind: hlt""")
+    assert r.seen('eip', 'dr6') == [('here', DR6 | B0), ('there', DR6 | B1)] and r.at('data') == 2
+
+
+def test_compare_and_exchange_always_writes() -> None:
+    """SDM 2 CMPXCHG, CMPXCHG8B: the destination receives a write cycle without regard to the result of the comparison."""
+    r = run('main: mov ebx, offset data\n' + arm(0, 'data', b0=WRITE | DWORD) + """
+    mov eax, 5
+    cmpxchg [ebx], ecx
+a:  mov eax, 5
+    mov dword ptr [ebx + 4], 1
+    cmpxchg8b [ebx]
+b:  hlt""")
+    assert r.seen('vector', 'eip', 'dr6') == [(DB, 'a', DR6 | B0), (DB, 'b', DR6 | B0)] and (r.m.reg[0], r.m.reg[2]) == (0, 1)
+
+
 def test_delivery_on_a_watched_stack() -> None:
     """What the processor writes for an interrupt counts: the trap comes at the handler's first instruction."""
     r = run('main:\n' + arm(0, 'stack0 - 4', b0=WRITE | DWORD) + 'int 33\na: hlt')

@@ -6,6 +6,7 @@ the engine raises the #DB when it is done (emu/jit/eager.py `conclude`). RF is o
 with RF or TF set a slice is one instruction. The processor's choices: LE and GE have no effect; B0 to B3 show enabled breakpoints only; what the delivery of
 a #DB meets itself is forgotten (a processor would never come to an end). Accesses that the processor makes for itself (descriptors, TSS) count, page walks do not.
 """
+from emu.isa.clock import retired
 from emu.isa.flags import AC, RF
 from emu.isa.language import AC as ALIGNMENT
 from emu.isa.language import DB, Fault, outlined
@@ -58,8 +59,8 @@ def observe_port(m, port, w):
 
 
 def observe_fetch(m, a):
-    """Before the fetch of an instruction: a breakpoint on its first byte is a fault, unless RF was set."""
-    if armed(m) and m.resume == 0:
+    """Before the fetch of an instruction: a breakpoint on its first byte is a fault, unless RF was set, or SS was loaded just before (SDM 3B 17.3.1.1)."""
+    if armed(m) and m.resume == 0 and m.shadow != retired(m) & 0xffffffff:
         hit = met(m, a, 1, FETCH)
         if hit:
             m.dr[6] = m.dr[6] | hit

@@ -80,11 +80,11 @@ def XADD(m, i):
 
 
 def CMPXCHG(m, i):
-    """The destination must be writable even if it stays."""
+    """The destination is written even if it stays."""
     a = get_reg(m, 0, i.w)
     b = dst_for_write(m, i, i.w)
-    if a == b: set_dst(m, i, i.w, src(m, i, i.w))
-    else: put_reg(m, 0, i.w, b)
+    set_dst(m, i, i.w, src(m, i, i.w) if a == b else b)
+    if a != b: put_reg(m, 0, i.w, b)
     flags_arithmetic(m, a, b, a - b, i.w)
 
 
@@ -93,8 +93,8 @@ def CMPXCHG8B(m, i):
     low = v & 0xffffffff
     high = (v >> 32) & 0xffffffff
     equal = low == m.reg[0] and high == m.reg[2]
-    if equal: set_dst(m, i, 64, m.reg[3] | (m.reg[1] << 32))
-    else:
+    set_dst(m, i, 64, m.reg[3] | (m.reg[1] << 32) if equal else v)
+    if equal == 0:
         m.reg[0] = low
         m.reg[2] = high
     set_zero(m, equal)

@@ -4,6 +4,7 @@ A descriptor is one 64-bit number d. Null selectors and those beyond their table
 whole segment needs no check, `m.mode` is the key that translations are looked up by. Real mode changes base and selector only, so limits set
 in protected mode stay ("unreal mode").
 """
+from emu.isa.clock import retired
 from emu.isa.flags import VM, ZF, arithmetic_flags, set_arithmetic_flags
 from emu.isa.language import GP, NP, UD, Fault, outlined
 from emu.isa.language import SS as STACK_FAULT
@@ -196,8 +197,8 @@ def update_mode(m):
 # --- loads and stores of segment registers ---------------------------------------------------------------------------------------------
 
 def shadow(m):
-    """After SS no interrupt and no debug trap is taken before the next instruction is done (SDM 3A 6.8.3)."""
-    m.shadow = 1
+    """After SS no interrupt and no debug trap is taken before the next instruction is done (SDM 3A 6.8.3), whose breakpoint does not strike."""
+    m.shadow = retired(m) + 1
     one_more(m)
 
 

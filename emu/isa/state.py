@@ -49,7 +49,7 @@ halted          32  1   1 after HLT, until an interrupt
 shutdown        32  1   1 after a triple fault
 hit             32  1   debug conditions that the instruction met, as bits of DR6 (emu/isa/debug.py)
 resume          32  1   not 0: RF was set when the instruction began
-shadow          32  1   set by MOV SS and POP SS
+shadow          32  1   the number of the instruction, as clock.retired counts, that follows MOV SS or POP SS
 irq             32  1   the interrupt controller's INTR line
 nmi             32  1   a non-maskable interrupt waits
 ferr            32  1   the FERR# pin went active; the machine has not seen it yet

@@ -7,6 +7,7 @@ import ctypes
 from typing import Callable
 
 from emu.decoder.decode import Instruction, decode_bytes
+from emu.isa.clock import retired
 from emu.isa.debug import SINGLE_STEP, observe_fetch
 from emu.isa.flags import RF, TF
 from emu.isa.interrupts import handle_fault
@@ -64,7 +65,6 @@ def step(m: State) -> None:
 
 def prepare(m: State) -> None:
     """Before an instruction: RF holds its breakpoint off and is cleared (SDM 3B 17.3.1.1), TF asks for a trap after it (17.3.1.4)."""
-    m.shadow = 0
     m.resume = m.eflags & RF
     m.eflags &= ~RF
     if m.eflags & TF: m.hit |= SINGLE_STEP
@@ -73,7 +73,7 @@ def prepare(m: State) -> None:
 def conclude(m: State, deliver: Callable[[State], object]) -> None:
     """After it: what it met becomes a debug trap; MOV SS and POP SS hold it off until after the next instruction (SDM 3A 6.8.3)."""
     m.resume = 0
-    if m.shadow: m.hit &= ~SINGLE_STEP
+    if m.shadow == retired(m) + 1 & 0xffffffff: m.hit &= ~SINGLE_STEP
     elif m.hit: trap(m, deliver)
 
 

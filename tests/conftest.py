@@ -22,7 +22,10 @@ CASES: Counter[tuple[str, str, str]] = Counter()  # (form, engine, oracle) -> ca
 
 @pytest.fixture(autouse=True, scope='module')
 def machines_are_freed() -> Iterator[None]:
-    """A run freezes what is there (emu/machine.py), and a machine is full of cycles: a whole suite's would need gigabytes."""
+    """A run freezes what is there (emu/machine.py), and a machine is full of cycles: a whole suite's would need gigabytes. Python looks for them when there are a quarter more
+    objects than it has seen: what earlier modules have left must not count."""
+    gc.freeze()
+    gc.collect()
     yield
     gc.unfreeze()
     gc.collect()

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator
 
 import llvmlite
@@ -17,13 +16,15 @@ from tqdm import tqdm
 
 from emu import cache as store
 from emu.errors import EmuError
+from emu.jit import sources
 from emu.jit.workers import Workers
 
 if TYPE_CHECKING:
     from emu.jit.stencils import Kind
 
 SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py', *(f'jit/{name}.py' for name in ('lower', 'fetch', 'dispatch', 'copying', 'calls', 'interpreter', 'build')))
-MORE = {'interpreter': [f'tcache/{name}.py' for name in ('layout', 'index', 'links', 'policies', 'dropping', 'entering', 'replay', 'limits')]}
+MORE = {'interpreter': [f'tcache/{name}.py' for name in ('layout', 'index', 'links', 'policies', 'dropping', 'entering', 'replay', 'limits')],
+        'optimise': ['tcache/image.py']}
 
 llvm.set_option('emu', '--fixup-byte-word-insts=false')  # LLVM 22's pass turns `mov dx, [m]` into `movzx edx, [m]` where EDX is live: LEAVE_16 lost EBP's high half
 
@@ -52,8 +53,7 @@ def version(name: str) -> str:
     """Names everything that compiled code depends on."""
     h = hashlib.sha256(f'{llvmlite.__version__} {sys.version_info[:2]} {llvm.get_host_cpu_name()}'.encode())
     for pattern in (*SOURCES, f'jit/{name}.py', *MORE.get(name, ())):
-        for path in sorted(Path(__file__).parent.parent.glob(pattern)):
-            h.update(path.read_bytes())
+        for data in sources.matching(pattern): h.update(data)
     return h.hexdigest()[:20]
 
 

@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterable
 from emu.decoder import record
 from emu.isa import language, sse_lower, state, x87_lower
 from emu.isa.clock import guest_time
+from emu.jit import sources
 from emu.ports import block
 
 BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mult: ('mul', operator.mul), ast.BitAnd: ('and', operator.and_),
@@ -74,8 +75,8 @@ def wrap(x: int) -> int:
 @cache
 def tree(text: Callable[..., Any]) -> ast.FunctionDef:
     """The syntax tree of a text."""
-    node = ast.parse(textwrap.dedent(inspect.getsource(text))).body[0]
-    assert isinstance(node, ast.FunctionDef)
+    node = ast.parse(textwrap.dedent(sources.source(text))).body[0]
+    assert isinstance(node, ast.FunctionDef) and node.name == text.__name__
     return node
 
 

@@ -4,9 +4,11 @@ Nothing raises, nothing hangs (no access takes long), values fit their widths, d
 memory only, and a block transfer stays in its buffer. EMU_TEST_ALL=1 goes on for minutes.
 """
 import ctypes
+import gc
 import struct
 import tempfile
 import time
+import weakref
 from collections import deque
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -308,3 +310,13 @@ def test_nothing_a_guest_does_raises(folder: Path, garbage: bytes) -> None:
         machine.check()
     finally:
         machine.close()
+
+
+def test_a_machine_that_nobody_has_is_freed(folder: Path) -> None:
+    """It has no cycles but such as Python finds: a suite of tests makes thousands."""
+    machine = Machine(folder)
+    machine.close()
+    pc, memory = weakref.ref(machine.pc), weakref.ref(machine.memory)
+    del machine
+    gc.collect()
+    assert not pc() and not memory()

@@ -32,8 +32,12 @@ class Registers(vga.Registers):
     def __init__(self, now: Callable[[], int], follow: Callable[[], None], video: int):
         super().__init__()
         self.now, self.follow, self.video = now, follow, video
-        self.dac = np.frombuffer(self.colours, np.uint8).reshape(256, 3)
         self.reset()
+
+    @property
+    def dac(self) -> np.ndarray:
+        """The palette: 256 times red, green and blue. Made anew: kept, it would be a cycle through NumPy, and no machine would ever be freed."""
+        return np.frombuffer(self.colours, np.uint8).reshape(256, 3)
 
     def reset(self) -> None:
         """Power-on: all zero, so the screen is off, the memory is not decoded, and the CRTC is at 3B4h."""

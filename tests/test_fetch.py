@@ -45,3 +45,17 @@ def test_an_instruction_whose_rest_is_absent_changes_no_other(engine: str, first
     assert go(g, other) == other + 4 and m.reg[3] == 105
     assert go(g, start) == HANDLERS + 14 + 1 and m.cr2 == ABSENT
     assert go(g, other) == other + 4 and m.reg[3] == 110
+
+
+@pytest.mark.parametrize('engine', ['stencils', 'optimise'])
+def test_a_translation_in_a_page_that_is_absent_by_now_is_not_optimised(engine: str) -> None:
+    """Without INVLPG a chained jump may still lead there (SDM 3A 4.10.2.3), but no longer when its countdown is over and data have taken the page's place in the TLB."""
+    g = guest(engine)
+    start = ABSENT - 0x1000
+    g.memory.write(start, bytes.fromhex('b900020000 49 75fd f4'))  # mov ecx, 512; again: dec ecx; jnz again; hlt
+    go(g, start)
+    g.m.eip, g.m.halted = start + 5, 0
+    g.memory.write(PAGE_TABLE + (start >> 12) * 4, bytes(4))
+    g.cpu.flush()
+    g.cpu.warm()
+    assert go(g, start + 5) == HANDLERS + 14 + 1 and g.m.cr2 == start + 5

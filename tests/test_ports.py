@@ -35,8 +35,12 @@ class Computer:
     def __init__(self, memory: Memory):
         self.time, self.frames = START, deque[bytes](maxlen=4)
         self.cpu = Cpu()
-        self.pc = Pc(memory, lambda: self.time, self.cpu, [lambda data: None] * 4, 0.0, vga='std',
+        self.pc = Pc(memory, self.now, self.cpu, [lambda data: None] * 4, 0.0, vga='std',
                      nics=[Nic(bytes(range(6)), self.frames.append, 0x300, 5), Nic(bytes(range(6)), self.frames.append, 0x320, 10)])
+
+    def now(self) -> int:
+        """What Python's side of the devices takes for the time."""
+        return self.time
 
 
 class Guests(Computer):
@@ -53,6 +57,10 @@ class Guests(Computer):
             m.base[n], m.limit[n], m.access[n] = 0, 0xffffffff, 0xc09b if n == 1 else 0xc093
             set_reach(m, n)
         update_mode(m)
+
+    def now(self) -> int:
+        """What the texts have for it in compiled code."""
+        return int(self.guest.cpu.now())
 
     def access(self, steps: list[Step]) -> list[bytes]:
         """What was read."""

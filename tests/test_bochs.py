@@ -1,0 +1,378 @@
+"""System mode against Bochs: transfers, gates, tasks, segment loads, limits, virtual-8086 mode, paging, privileges, breakpoints; who is right where they differ says the manual.
+
+Cases are made of what matters to the checks: descriptors of any type, present or not, privileges, null and outside selectors, pages of any rights, operands at limits.
+All that a case leaves is compared (bochs_machine.py): vector, error code, frame, registers, tables, TSSs, stacks. What may differ is in ACCEPTED, with its reason.
+"""
+import struct
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Callable
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.bochs_machine import (
+    CASE,
+    CODE1,
+    CODE3,
+    CODE16,
+    CODE16_3,
+    DATA1,
+    DATA3,
+    EDGE,
+    FLAT_CODE,
+    FLAT_DATA,
+    FREE,
+    GATES,
+    LABELS,
+    LINEAR,
+    LOCAL,
+    NAMES,
+    PLAIN_CR0,
+    TSS0,
+    TSS1,
+    bochs,
+    descriptor,
+    emu,
+    gate,
+)
+from tests.conftest import ALL, program
+from tests.harness import Guest
+
+EACH = 200  # cases of a kind in one run of Bochs
+ENGINES = {'interpreter': EACH, 'stencils': 25, 'eager': 5}  # how many of them
+CODES = (FLAT_CODE, CODE3, CODE1, CODE16, CODE16_3)
+CODE, LAND, DATA, STACK, STACK1 = (LABELS[name] for name in ('code', 'land', 'data', 'stack3', 'stack1'))
+VM, NT, IOPL, IF, RF, TF = 0x20000, 0x4000, 0x3000, 0x200, 0x10000, 0x100
+PAE, PSE, TASK_GATE, ACCESSED, BD = 0x20, 0x10, 0x85, 0x100, 0x2000
+EDGES = {name for name in NAMES if name.startswith('edge')}
+VECTOR, ERROR, DR6 = (NAMES.index(name) for name in ('vector', 'error', 'dr6'))
+REGISTERS = 'edi esi ebp esp ebx edx ecx eax'.split()  # as POPAD takes them
+
+
+def codes(text: str) -> list[bytes]:
+    """Instructions in hexadecimal."""
+    return [bytes.fromhex(code) for code in text.split()]
+
+
+class Case:
+    """A case in the making. INT 21h, which ends it, follows its code and is all over the landing place of its jumps."""
+
+    def __init__(self, kind: str, rng: Random):
+        self.kind, self.rng, self.notes = kind, rng, list[str]()
+        self.new: tuple[int, ...] = ()  # selectors of CS and SS in a new task
+        self.change: dict[int, int] = {}  # words of memory
+        self.cpl = self.pick(0, 0, 3, 3, 1)
+        self.eip, self.esp, self.flags = CODE, STACK, 2 | self.pick(0, IOPL, IOPL) | self.pick(0, 0, IF) | (NT if self.odds(12) else 0)
+        self.cs, self.ss = {0: (FLAT_CODE, FLAT_DATA), 1: (CODE1 | 1, DATA1 | 1), 3: (CODE3 | 3, DATA3 | 3)}[self.cpl]
+        self.segments = [DATA3 | 3, DATA3 | 3, self.pick(0, 3, DATA3 | 3), self.pick(0, 1, DATA3 | 3)]
+        self.reg = {name: rng.getrandbits(32) for name in REGISTERS}
+        self.cr0, self.cr4 = PLAIN_CR0, 0
+        self.code = KINDS[kind](self)
+        self.put(CODE, *struct.unpack('<4I', (self.code + b'\xcd\x21' * 8)[:16]))
+
+    def pick(self, *options):
+        """One of them."""
+        return self.rng.choice(options)
+
+    def odds(self, n: int) -> bool:
+        """True once in n times."""
+        return not self.rng.randrange(n)
+
+    def put(self, address: int, *words: int) -> None:
+        """Changes memory."""
+        for n, word in enumerate(words): self.change[address + 4 * n] = word & 0xffffffff
+
+    def describe(self, selector: int, value: int) -> int:
+        """Gives a selector this descriptor."""
+        self.put(LABELS['ldt' if selector & 4 else 'gdt'] + (selector & ~7), value, value >> 32)
+        self.notes.append(f'{selector:x}: {value:016x}')
+        return selector
+
+    def access(self, kind: int) -> int:
+        """The access byte of that type, of any privilege, mostly present."""
+        return kind | self.pick(0, 0, 3, 3, 1, 2) << 5 | (0 if self.odds(8) else 0x80)
+
+    def target(self) -> int:
+        """Where to go: mostly the landing place."""
+        return LAND if not self.odds(8) else LABELS['beyond']
+
+    def any_descriptor(self) -> int:
+        """A code or data segment, a gate, a TSS, an LDT or noise."""
+        kind = self.rng.randrange(12)
+        if kind < 3: return descriptor(0, self.pick(0xfffff, 0xfffff, 0xfffff, 1), self.access(0x18 | self.pick(2, 3, 6, 7, 0, 4, 2, 6)), 8 | self.pick(4, 4, 4, 0))
+        if kind < 6:
+            limit = self.pick(0xfffff, 0xfffff, 0xffff, DATA, STACK, 2)
+            return descriptor(0, limit, self.access(0x10 | self.pick(2, 3, 2, 3, 2, 0, 6, 7, 4)), (8 if limit == 0xfffff else 0) | self.pick(4, 4, 0))
+        if kind < 10:
+            type_ = self.pick(12, 12, 12, 4, 4, 5, 5, 14, 15, 6, 7)
+            if type_ == 5: return gate(self.pick(TSS1, TSS1, TSS0, self.any_selector()), 0, self.access(5))
+            return gate(self.any_selector() if self.odds(2) else self.pick(*CODES), self.target(), self.access(type_), self.pick(0, 0, 1, 3, 31) if type_ in (4, 12) else 0)
+        if kind == 10: return descriptor(LABELS['tss1'], self.pick(0x67, 0x67, 0x66, 0x2a), self.access(self.pick(9, 9, 9, 11, 2)))
+        return self.rng.getrandbits(64)
+
+    def any_selector(self) -> int:
+        """Any there is, null, outside of the table; with any RPL."""
+        free = [*range(FREE, FREE + 0xc0, 8), *range(4, 0x44, 8)]
+        return self.pick(*free, *free, *range(0, FREE, 8), 0, 0, 0x138, 0x140, 0x84, 0xfff8) & ~3 | self.pick(0, 0, 0, 3, 3, 1, 2)
+
+    def selector(self) -> int:
+        """Any; a free one gets any descriptor."""
+        selector = self.any_selector()
+        if FREE <= selector < 0x140 and not selector & 4 or selector & 4 and selector < 0x44: self.describe(selector & ~3, self.any_descriptor())
+        return selector
+
+    def stack(self, *words: int, wide: bool = True) -> None:
+        """What lies on the case's stack."""
+        data = b''.join(struct.pack('<I' if wide else '<H', word & (0xffffffff if wide else 0xffff)) for word in words)
+        self.put(self.esp, *struct.unpack(f'<{len(data) // 4}I', data[:len(data) & ~3]))
+
+    def record(self) -> bytes:
+        """What the program takes."""
+        regs = [self.reg[name] & 0xffffffff for name in REGISTERS]
+        fields = [*regs, self.eip, self.cs, self.flags, self.esp, self.ss, *self.segments, self.cr0, self.cr4, len(self.change)]
+        return struct.pack('<20I', *fields) + b''.join(struct.pack('<2I', *pair) for pair in self.change.items())
+
+    def __str__(self) -> str:
+        regs = ' '.join(f'{name}={value & 0xffffffff:x}' for name, value in self.reg.items())
+        return f'{self.kind} [{self.code.hex()}] cs={self.cs:x} ss={self.ss:x} flags={self.flags:x} cr0={self.cr0:x} cr4={self.cr4:x} {regs} {", ".join(self.notes)}'
+
+
+# --- kinds: each gives the code ---------------------------------------------------------------------------------------------------------
+
+def far(case: Case) -> bytes:
+    """JMP and CALL to another segment, through gates and to tasks."""
+    selector, offset = case.selector(), case.target()
+    case.notes.append(f'to {selector:x}')
+    return case.pick(b'\xea' + struct.pack('<IH', offset, selector), b'\x9a' + struct.pack('<IH', offset, selector), b'\x66\x9a' + struct.pack('<HH', offset, selector))
+
+
+def back(case: Case) -> bytes:
+    """RET and IRET to any privilege, mostly with a fitting stack segment."""
+    cs, ss = case.selector(), case.selector()
+    if not case.odds(3):
+        rpl = case.pick(case.cpl, case.cpl, 3, 3, 2, 1)
+        cs = case.pick(FLAT_CODE, CODE3, CODE1) | rpl if case.odds(3) else case.describe(FREE + 0x20, descriptor(0, 0xfffff, 0x9a | rpl << 5 | case.pick(0, 1, 4), 12)) | rpl
+        access = 0x12 | (rpl if not case.odds(6) else 0) << 5 | (0 if case.odds(6) else 0x80)
+        ss = case.describe(FREE + 0x28, descriptor(0, case.pick(0xfffff, 0xfffff, 0x7ff), access, case.pick(12, 12, 8))) | (rpl if not case.odds(6) else 3)
+    flags = case.rng.getrandbits(22) & 0x267ed7 & ~(0 if case.odds(4) else VM) | 2
+    eip, esp, wide = case.target(), case.pick(STACK1, STACK1, case.rng.getrandbits(32)), not case.odds(4)
+    ret, others = case.odds(2), [case.rng.getrandbits(16) for _ in range(4)]
+    if not ret and flags & VM and not case.cpl and wide: eip, cs, esp, ss = case.pick(0, 0, 0, 0x10000, 1 << 31), LAND >> 4, 0x100, 0x200
+    words = case.pick(0, 1, 2) if ret else 0
+    case.stack(*([eip, cs, *others[:words], esp, ss, 0] if ret else [eip, cs, flags, esp, ss, *others]), 0, wide=wide)
+    case.notes.append(f'eip={eip:x} cs={cs:x} flags={flags:x} esp={esp:x} ss={ss:x}')
+    code = b'\xcf' if not ret else b'\xca' + struct.pack('<H', words * (4 if wide else 2)) if words else b'\xcb'
+    return code if wide else b'\x66' + code
+
+
+def interrupt(case: Case) -> bytes:
+    """INT n, INT3 and INTO through gates of any kind."""
+    vector = case.pick(3, 4, 33, 13, 0, *GATES, *GATES, *GATES, 48, 255)
+    if vector in GATES:
+        type_ = case.pick(14, 15, 14, 15, 6, 7, 5)
+        selector = TSS1 if type_ == 5 else case.selector() if case.odds(4) else case.pick(FLAT_CODE, FLAT_CODE, FLAT_CODE, CODE1, CODE3, CODE16)
+        access = type_ | case.pick(3, 3, 0) << 5 | (0 if case.odds(8) else 0x80)
+        value = gate(selector, case.target(), access) if not case.odds(3) else case.any_descriptor()
+        case.put(LABELS['idt'] + 8 * vector, value, value >> 32)
+        case.notes.append(f'gate {value:016x}')
+    return bytes([0xcd, vector]) if vector not in (3, 4) else bytes([0xc9 + vector])
+
+
+def segment(case: Case) -> bytes:
+    """Loads of segment registers, LDTR and TR; LAR, LSL, VERR, VERW, ARPL."""
+    case.reg['eax'] = selector = case.selector()
+    case.reg['ebp'] = DATA
+    case.put(DATA, case.rng.getrandbits(32), selector)
+    case.stack(selector)
+    case.notes.append(f'selector {selector:x}')
+    moves, loads, pops = '8ec0 8ed0 8ed8 8ee0 8ee8', 'c45d00 c55d00 0fb25d00 0fb45d00 0fb55d00', '07 17 1f 0fa1 0fa9'
+    return case.pick(*codes(moves), *codes(moves), case.pick(*codes(loads)), case.pick(*codes(pops)), *codes('0f00d0 0f00d8 0f02d8 660f02d8 0f03d8 660f03d8 0f00e0 0f00e8 63d8'))
+
+
+def limit(case: Case) -> bytes:
+    """Accesses at a segment's end, up and down, of 16 and 32 bits; as data and as the stack."""
+    kind, end = case.pick(2, 2, 6, 6, 7, 0, 4, 10, 8, 14), case.pick(DATA + 0x1f, DATA + 0x20, STACK, 2, 0xffff, 0xfffff)
+    flags = case.pick(8, 12) if end == 0xfffff else case.pick(0, 4)
+    selector = case.describe(FREE, descriptor(0, end, 0x90 | case.cpl << 5 | kind, flags)) | case.cpl
+    end = end << 12 | 0xfff if flags & 8 else end
+    at = case.pick(*range(end - 3, end + 3), DATA, 0xffff, 0xfffd, 0x10000, 0xffffffff, 0xfffffffd) & 0xffffffff
+    case.reg |= {'eax': selector, 'ebx': at, 'esi': at, 'edi': at, 'ecx': at, 'ebp': at}
+    writable = DATA <= at <= STACK + 4
+    if case.odds(2) and kind in (2, 6, 7) and 16 <= at < 0xffff0000:
+        return bytes.fromhex('8ed089cc') + case.pick(*codes('58 6658 61 c9'), *(codes('50 6650 9c 60 c8040000') if writable else []))
+    return b'\x8e\xc0' + case.pick(*codes('268b03 268a03 26668b03 26ff33 26ac 26ad 268503 ae af 260fa30b 26dd03 26620b'),
+                                   *(codes('268803 268903 aa ab 268f03 260103 260003') if writable else []))
+
+
+def task(case: Case) -> bytes:
+    """Task switches by JMP, CALL, INT and IRET, to a TSS with anything in it."""
+    tss1, flags = LABELS['tss1'], case.pick(2, 2, 2, 2 | VM, 2 | NT, 0xd7 | VM)
+    cs = case.pick(FLAT_CODE, FLAT_CODE, CODE3 | 3, CODE3 | 3, CODE1, case.selector())
+    ss = {FLAT_CODE: FLAT_DATA, CODE3 | 3: DATA3 | 3}.get(cs, FLAT_DATA) if not case.odds(4) else case.pick(FLAT_DATA, DATA3 | 3, case.selector())
+    eip, esp = LAND, STACK1
+    if flags & VM: eip, cs, esp, ss = 0, LAND >> 4, 0x100, 0x200
+    case.new = cs, ss
+    es, ds = (case.pick(DATA3 | 3, FLAT_DATA, 0, DATA3 | 3, 3) for _ in range(2))
+    ldt = case.pick(0, LOCAL, LOCAL, LOCAL, LOCAL | 4, case.selector())
+    case.put(tss1 + 0x20, eip, flags)
+    case.put(tss1 + 0x38, esp)
+    case.put(tss1 + 0x48, es, cs, ss, ds)
+    case.put(tss1 + 0x60, ldt)
+    case.notes.append(f'flags={flags:x} cs={cs:x} ss={ss:x} es={es:x} ds={ds:x} ldt={ldt:x}')
+    way = case.rng.randrange(4)
+    if way == 0: return case.pick(b'\xea', b'\x9a') + struct.pack('<IH', 0, TSS1 | case.pick(0, 0, 3))
+    if way == 1: return case.pick(b'\xea', b'\x9a') + struct.pack('<IH', 0, case.describe(FREE, gate(TSS1, 0, TASK_GATE | case.pick(0, 3) << 5)))
+    if way == 2:
+        case.put(LABELS['idt'] + 8 * GATES[0], TSS1 << 16, (TASK_GATE | 3 << 5) << 8)
+        return bytes([0xcd, GATES[0]])
+    case.flags |= NT
+    case.put(LABELS['tss0'], case.pick(TSS1, TSS1, TSS1, TSS1 | 3, TSS1 | 4, 0, TSS0))
+    if not case.odds(4): case.describe(TSS1, descriptor(tss1, 0x67, 0x8b))
+    return b'\xcf'
+
+
+def v86(case: Case) -> bytes:
+    """Virtual-8086 mode: what depends on IOPL, what is not recognised, offsets at 64 KB."""
+    case.flags |= VM
+    case.eip, case.cs, case.ss, case.esp = 0, CODE >> 4, STACK - 0x100 >> 4, case.pick(0x100, 0x100, 0x100, 1, 2, 3, 0xffff)
+    case.segments = [case.rng.getrandbits(16), DATA >> 4, case.rng.getrandbits(16), 3]
+    if case.odds(2): case.reg |= {'esi': case.pick(0xffff, 0xfffe, 0xfffd, 0x10000, 0), 'eax': case.rng.getrandbits(16)}
+    case.put(STACK, LAND >> 4 << 16, case.rng.getrandbits(16) & ~TF, case.rng.getrandbits(22) & ~TF)
+    if case.odds(3): return interrupt(case)
+    to = struct.pack('<HH', 0, LAND >> 4)
+    if case.esp == 0x100 and case.odds(5): return case.pick(*codes('cf 66cf cb'))
+    return case.pick(b'\xea' + to, b'\x9a' + to, *codes('''cd21 fa fb 9c 9d 669c 669d e610 e61f e71c f4 0f06 0f00d0 0f20c0 0f21c0 63c0 0f02c0 0f32 8ed8 8ed0 cc ce
+        0f01e0 0f01f0 0f0110 c4c0 0f0b 0f34 0f35 8b1c 678b03 55c9 c8040002 9b'''))
+
+
+def page(case: Case) -> bytes:
+    """Operands across two pages of any rights, with and without PAE, large pages, WP."""
+    case.cs, case.ss = case.pick((FLAT_CODE, FLAT_DATA), (CODE3 | 3, DATA3 | 3))
+    case.flags = 2 | IOPL
+    case.cr0, case.cr4 = PLAIN_CR0 | 1 << 31 | case.pick(0, 1 << 16), case.pick(0, PSE, PAE, PAE | PSE)
+
+    def entry(to: int) -> int:
+        return to | case.pick(7, 7, 7, 5, 3, 1, 6, 0) | case.pick(0, 0x20, 0x60, 0x40) | case.pick(0, 0x100)
+    for physical in (EDGE - 0x1000, EDGE):
+        words = [entry(physical), case.pick(0, 0, 0, 0, 0, 1 << 31, 1 << 30)]
+        case.put(LABELS['table'] + (physical >> 12) * (8 if case.cr4 & PAE else 4), *words[:2 if case.cr4 & PAE else 1])
+    reserved = [0x2000, 0x100000] if case.cr4 & PAE else [0x200000] if case.cr4 & PSE else []  # Bochs has PSE-36 and 40 bits: bit 21 alone is reserved
+    large = 0x80 | case.pick(0, 0, 0, *reserved)
+    directory = entry(LABELS['table'] if case.odds(2) else large)
+    if case.cr4 & PAE: case.put(LABELS['pae_directory'] + 32, directory, case.pick(0, 0, 0, 0, 0, 1 << 30, 1 << 31))
+    else: case.put(LABELS['directory'] + 8, directory)
+    edge = LINEAR + EDGE
+    case.reg |= {'ebp': edge + case.pick(-12, -8, -7, -6, -4, -3, -2, -1, 0, 4), 'esi': edge + case.pick(-8, -2, 0), 'edi': edge + case.pick(-8, -3, -1, 1),
+                 'ecx': case.pick(1, 2, 3, 5), 'ebx': edge - 0x80, 'eax': case.pick(0x11223344, 5), 'edx': case.pick(0x11223344, 5)}
+    case.notes += [f'{at:x}: {value:x}' for at, value in case.change.items()]
+    return case.pick(*codes('''8b4d00 894d00 884d00 66894d00 668b4d00 014d00 394d00 874d00 0fb14d00 0fc74d00 0fc14d00 df6d00 df7d00 db7d00 db6d00 a4 a5 66a5 f3a4 f3a5 f3ab f2af
+        89ec50 89ec58 89ec60 89ec61 c9 89ecc8040002 89ece800000000 624d00 0f014500 ff5d00 0fab4d00 0fa34d00 d36500 d7 89ec8f442404 8f4500 89ec9d 8c5d00
+        0f954500 c6450001 f75d00'''))
+
+
+def privilege(case: Case) -> bytes:
+    """Instructions that IOPL, CPL or the I/O map allow."""
+    case.put(LABELS['tss0'] + 0x68, case.rng.getrandbits(32))
+    if case.odds(2): case.put(LABELS['tss0'] + 0x64, case.pick(0x68, 0x67, 0x70, 0x6e, 0x6f, 0x6b) << 16)
+    case.reg |= {'edx': case.pick(0x10, 0x17, 0x18, 0x1f, 0x1c, 0x1d, 0x1e, 0x19, 0x1b, 0xffff, 0xfffe), 'ecx': case.pick(0x174, 0, 0x10, 0x176, 0x12345, 2), 'ebp': DATA}
+    case.stack(case.rng.getrandbits(22) & ~TF | 2)
+    return case.pick(*codes('fa fb 9c 9d 669d ee ef 66ef 6e 0f06 0f20c0 0f21e0 0f34 0f35 0f08 0f017d00 0f01f8 0f00c0 0f00c8 0f01e0'),
+                     *(codes('f4 0f22d8 0f32 0f30 0f33') if case.cpl else []))
+
+
+def debug(case: Case) -> bytes:
+    """Breakpoints on code and data, single steps, general detect."""
+    case.cs, case.ss, case.cpl = FLAT_CODE, FLAT_DATA, 0
+    case.flags |= case.pick(0, TF, 0, RF)
+    at = case.pick(CODE + case.pick(6, 7, 8, 9, 10, 6), DATA + case.rng.randrange(12), DATA + case.rng.randrange(8))
+    kind = 0 if at < DATA else case.pick(1, 3, 3)
+    length = case.pick(0, 1, 3) if kind else 0
+    case.reg |= {'eax': case.pick(1, 2, 3, 2, 2) | kind << 16 | length << 18 | case.pick(0, 0, 0x300, 0x2000), 'ebx': at, 'ebp': DATA + case.rng.randrange(8),
+                 'esi': DATA + case.rng.randrange(8), 'edi': DATA + case.rng.randrange(8), 'ecx': case.rng.randrange(5), 'edx': FLAT_DATA}
+    code = case.pick(*codes('''a4 a5 66a5 8b4500 894500 884500 66894500 014500 394500 874500 8ed0 8ed290 9d cf 0f21c0 0f23d0 0f21f0 cd21 cc 9090 fb90 0f22d8 0fc74d00 0fb14d00
+        dd4500 df7d00 ff7500 8f4500 60 0f00e0 0fba6d0003 0f014500 0f0b'''))
+    if code == b'\xcf': case.stack(LAND, FLAT_CODE, 2 | case.pick(0, TF, RF))
+    if code == b'\x9d': case.stack(2 | case.pick(0, TF, RF, IF))
+    return code if case.flags & TF else bytes.fromhex('0f23c30f23f8') + code  # DR0, DR7
+
+
+KINDS: dict[str, Callable[[Case], bytes]] = {f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, debug)}
+
+
+# --- comparison -------------------------------------------------------------------------------------------------------------------------
+
+Words = tuple[int, ...]
+# What may differ: why, and when, of a case, what an engine of ours (a) and what Bochs (b) leaves. "open": the manual does not say.
+ACCEPTED: list[tuple[str, Callable[[Case, Words, Words], bool]]] = [
+    ('SDM 2, RET and IRET: an outer stack segment that is not present is #SS', lambda case, a, b: vectors(a, b) == (12, 11) and case.kind == 'back'),
+    ('SDM 2, POPF: IOPL comes before the stack', lambda case, a, b: vectors(a, b) == (13, 12) and case.code[-1:] == b'\x9d'),
+    ('SDM 2, IRETD: EIP above 64 KB is #GP in virtual-8086 mode too', lambda case, a, b: case.code == b'\x66\xcf' and case.flags & VM > 0 and a[VECTOR] == 13),
+    ('SDM 3B 17.3.1.1: RF is set for faults, and #DF is an abort', lambda case, a, b: a[VECTOR] == 8 and unlike(a, b) <= {'tss0+24', 'tss1+24'}),
+    ('SDM 3A table 7-1: SS of the new task was not loaded, so nothing can be pushed: #DF', lambda case, a, b: case.kind == 'task' and a[VECTOR] == 8 and refused(b)),
+    ('emu/isa/debug.py: RF is kept while a breakpoint is enabled only', lambda case, a, b: case.code == b'\xcf' and case.flags & TF > 0 and changed(a, b) == {RF}),
+    ('open: in which order a new task is checked, and with which CPL its refusal is delivered', lambda case, a, b: refused(a) and refused(b)
+        and case.kind == 'task' and {a[ERROR], b[ERROR]} <= {FLAT_DATA, *(selector & ~3 for selector in case.new)}),
+    ('SDM 2, POPA: the word of ESP is skipped, so it cannot fault', lambda case, a, b: case.code[-1:] == b'\x61' and unlike(a, b) == {'cr2'}),
+    ('open: whether CS of the new task is accessed where SS is refused', lambda case, a, b: case.kind == 'task' and changed(a, b) == {ACCESSED}),
+    ('SDM 3B 17.3.1.1: RF is set for faults, general detect too', lambda case, a, b: bool(a[DR6] & BD) and changed(a, b) == {RF}),
+    ('either: FSTP of 80 bits has written a part or not where the rest faults', lambda case, a, b: case.code == b'\xdb\x7d\0' and unlike(a, b) <= EDGES),
+    ('open: a TSS that the LDT has, and is not present', lambda case, a, b: case.kind == 'far' and vectors(a, b) == (11, 13) and a[ERROR] & 4 > 0),
+    ('memory below ESP, where CALL has no success', lambda case, a, b: case.kind == 'far' and all(name[:5] in ('inner', 'stack') for name in unlike(a, b))),
+]
+
+
+def vectors(ours: Words, theirs: Words) -> tuple[int, int]:
+    """Which exceptions ended it."""
+    return ours[VECTOR], theirs[VECTOR]
+
+
+def refused(words: Words) -> bool:
+    """Whether that is #TS, #NP or #SS."""
+    return words[VECTOR] in (10, 11, 12)
+
+
+def changed(ours: Words, theirs: Words) -> set[int]:
+    """The bits of words that differ."""
+    return {a ^ b for a, b in zip(ours, theirs, strict=True)} - {0}
+
+
+def unlike(ours: Words, theirs: Words) -> set[str]:
+    """The names of the words that differ."""
+    return {name for name, a, b in zip(NAMES, ours, theirs, strict=True) if a != b}
+
+
+def differences(case: Case, ours: Words, theirs: Words) -> str:
+    """What the two disagree on."""
+    if ours == theirs or any(accepted(case, ours, theirs) for _, accepted in ACCEPTED): return ''
+    return ', '.join([f'{name} {a:x}, not {b:x}' for name, a, b in zip(NAMES, ours, theirs, strict=True) if a != b][:12])
+
+
+@cache
+def guest(engine: str) -> Guest:
+    """One machine for each engine."""
+    return Guest(engine, 4 << 20)
+
+
+def cases(kind: str, seed: int) -> list[Case]:
+    """A batch; those that change too much memory for a record are not used."""
+    rng, found = Random(f'{kind} {seed}'), list[Case]()
+    while len(found) < EACH:
+        if len((case := Case(kind, rng)).record()) <= CASE: found.append(case)
+    return found
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@settings(max_examples=20 if ALL else 2, derandomize=True, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32))
+def test_like_bochs(kind: str, tmp_path: Path, seed: int) -> None:
+    """Vector, error code, frame, registers, tables and stacks are what Bochs leaves."""
+    batch = cases(kind, seed)
+    theirs, wrong = bochs(program('bochs-bin'), tmp_path, [case.record() for case in batch]), []
+    for engine, count in ENGINES.items():
+        ours = emu(guest(engine), [case.record() for case in batch[:count]])
+        for case, a, b in zip(batch, ours, theirs):
+            if found := differences(case, a, b): wrong.append(f'{engine}: {case}: {found}')
+    assert not wrong, '\n'.join([f'{len(wrong)} differ', *wrong[:10]])

@@ -1,5 +1,4 @@
 """emu/boot/acpi.py and smbios.py: what an operating system finds, checked as the specifications say, and by iasl where it is installed."""
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from emu.boot import acpi, aml, smbios
 from emu.boot.acpi import Hardware
 from emu.mem.memory import Memory
+from tests.conftest import program
 
 HARDWARE = Hardware(256 << 20, 0x600, 0x700, (0, 1), True, True)
 AT = 0xf0000
@@ -88,13 +88,12 @@ def test_names_and_numbers() -> None:
     assert aml.eisa_id('PNP0A03') == 0x030ad041
 
 
-@pytest.mark.skipif(not shutil.which('iasl'), reason='iasl (acpica-tools) is not installed')
 def test_iasl_compiles_what_it_disassembles(memory: Memory, tmp_path: Path) -> None:
     """No error, no warning, no remark."""
     fadt = table(memory, number(table(memory, number(memory.read(AT, 20), 16)), 36))
     (tmp_path / 'dsdt.aml').write_bytes(table(memory, number(fadt, 40)))
-    subprocess.run(['iasl', '-d', 'dsdt.aml'], cwd=tmp_path, check=True, capture_output=True)
-    again = subprocess.run(['iasl', '-f', 'dsdt.dsl'], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    subprocess.run([program('iasl'), '-d', 'dsdt.aml'], cwd=tmp_path, check=True, capture_output=True)
+    again = subprocess.run([program('iasl'), '-f', 'dsdt.dsl'], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert '0 Errors, 0 Warnings, 0 Remarks' in again, again
 
 

@@ -2,7 +2,6 @@
 import gzip
 import json
 import os
-import shutil
 import stat
 import struct
 import subprocess
@@ -19,7 +18,7 @@ from emu.errors import EmuError
 from emu.guests import Guest, apt, cds, disk, fat, initramfs, linux, modules
 from emu.guests.apt import Apt, Package
 from emu.guests.fat import Partition
-from tests.conftest import ALL
+from tests.conftest import ALL, program
 
 
 @pytest.fixture
@@ -231,10 +230,7 @@ def test_master_boot_record():
 
 def host_tools(*names: str) -> dict[str, Path]:
     """What is installed, in place of what is downloaded."""
-    path = f'{os.environ["PATH"]}:/sbin:/usr/sbin'
-    found = {name: shutil.which(name, path=path) for name in names}
-    if missing := [name for name, place in found.items() if not place]: pytest.skip(f'not installed: {" ".join(missing)}')
-    return {name: Path(place) for name, place in found.items() if place} | {'mke2fs.conf': Path('/etc/mke2fs.conf')}
+    return {name: Path(program(name)) for name in names} | {'mke2fs.conf': Path('/etc/mke2fs.conf')}
 
 
 def test_floppy(tmp_path):

@@ -16,12 +16,12 @@ from emu.decoder import record
 from emu.decoder.table import FORMS
 from emu.errors import EmuError
 from emu.isa import interrupts, models, x87_control
-from emu.isa.clock import guest_time, retired
+from emu.isa.clock import retired
 from emu.isa.flags import IF, RF, TF
 from emu.isa.reset import reset
 from emu.isa.slices import stop
 from emu.isa.state import CS, FIELDS, State
-from emu.jit import build, calls, dispatch, eager, fetch, optimise
+from emu.jit import build, calls, dispatch, eager, fetch, optimise, pacing
 from emu.jit.copying import LONGEST
 from emu.jit.lower import CALLBACKS
 from emu.jit.patch import Translator
@@ -29,6 +29,7 @@ from emu.jit.regions import Part, Region, region
 from emu.jit.workers import Workers
 from emu.mem.memory import Memory, zeroed
 from emu.mem.paging import tlb_entry
+from emu.ports.lines import set_intr
 from emu.tcache import entering, layout
 from emu.tcache.archive import Archive
 from emu.tcache.cache import Blob, Key, TranslationCache
@@ -69,8 +70,8 @@ class Cpu:
                  archive: Archive | None = None):
         self.memory, self.model, self.engine = memory, model, engine
         self.state = m = State(self)
-        m.tick = 1
-        self.now = partial(guest_time, m)  # nanoseconds; who runs the CPU says how time passes (emu/isa/clock.py)
+        m.tick = m.rate = 1
+        self.now, self.begin, self.allot, self.rest, self.wake = (partial(text, m) for text in pacing.TEXTS)  # who runs the CPU says how time passes (emu/isa/clock.py)
         self.error: BaseException | None = None
         self.ferr: Callable[[], None] = lambda: None  # called when the FERR# pin goes active
         self.log: Any = None  # emu/log.py
@@ -118,7 +119,8 @@ class Cpu:
         self.c_take_interrupt, self.c_handle_fault = code.function('take_interrupt', 2), code.function('handle_fault', 1)
         self.clocks = code.function('cycles', 0)
         m.clock_gettime = ctypes.cast(LIBC.clock_gettime, ctypes.c_void_p).value
-        self.now = partial(code.function('guest_time', 1), m.address)
+        self.now, self.begin, self.allot, self.rest, self.wake = (partial(code.function(text.__name__, 1), m.address) for text in pacing.TEXTS)
+        self.c_attend, self.c_doze = code.function('attend', 1), code.function('doze', 1)
         self.began = self.clocks(), time.perf_counter()
         self.c_translate = code.function('translate', 4)
         self.c_flush, self.c_decode = code.function('flush_tlb', 1), code.function('decode_block', 5)
@@ -210,9 +212,7 @@ class Cpu:
 
     def set_irq(self, level: bool) -> None:
         """The interrupt controller's output."""
-        m = self.state
-        m.irq = level
-        if level and m.eflags & IF: stop(m)
+        set_intr(self.state, level)
 
     def nmi(self) -> None:
         self.state.nmi = 1
@@ -260,16 +260,15 @@ class Cpu:
         if m.nmi:
             m.nmi = 0
             self.take(2)
-        elif m.irq and m.eflags & IF:
-            self.take(acknowledge())
+        elif m.pit: self.c_attend(m.address)
+        elif m.irq and m.eflags & IF: self.take(acknowledge())
+        if m.hit: eager.trap(m, self.handle_fault)
 
     def take(self, vector: int) -> None:
         if self.engine == 'eager':
             interrupts.take_interrupt(self.state, vector)
         else:
             self.c_take_interrupt(self.state.address, vector)
-        if self.state.hit:
-            eager.trap(self.state, self.handle_fault)
 
     def handle_fault(self, m: State) -> None:
         """Delivers the exception that State names."""
@@ -279,7 +278,7 @@ class Cpu:
             self.c_handle_fault(m.address)
 
     def run(self, budget: int) -> int:
-        """Runs up to `budget` instructions; how many retired. Ends early at HLT, shutdown, interrupts and what `stop` asks for."""
+        """Runs up to `budget` instructions, and slices that follow (`go_on` in emu/jit/pacing.py); how many retired. Ends early at HLT, shutdown and what `stop` asks for."""
         m = self.state
         stepping = self.engine != 'eager' and m.eflags & (TF | RF)
         if stepping: budget = 1
@@ -298,7 +297,7 @@ class Cpu:
                 else: self.warm()
             if m.hit: eager.trap(m, self.handle_fault)
             if self.asked: self.collect()
-        done = budget - m.budget - m.deferred
+        done = int(m.slice - m.budget - m.deferred)
         m.retired += done
         m.slice = m.budget = m.deferred = 0
         if m.ferr:
@@ -307,6 +306,14 @@ class Cpu:
         if self.error:
             raise self.error
         return done
+
+    def doze(self) -> int:
+        """After a sleep: runs what a timer of compiled code's wakes. How many of the host's nanoseconds to sleep then; negative: there is something else to look at."""
+        left = int(self.c_doze(self.state.address))
+        if left == pacing.LOOK - 2: self.translate()
+        elif left < pacing.LOOK: self.warm()
+        if self.asked: self.collect()
+        return left
 
     def trace(self) -> None:
         """One instruction with TF or RF set; else to the end of a block."""

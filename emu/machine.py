@@ -24,7 +24,7 @@ from emu.hw.pc import Nic, Pc
 from emu.hw.rtc import SHUTDOWN_STATUS
 from emu.hw.speaker import Recorder
 from emu.hw.uart import Uart
-from emu.isa.clock import PACE, UNNOTICED
+from emu.isa.clock import NEVER, RATE
 from emu.isa.flags import IF
 from emu.jit import build, optimise
 from emu.log import Log
@@ -42,10 +42,7 @@ from emu.tcache.archive import Archive
 from emu.terminal import File, Line, open_serial
 
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
-LATENCY = 5_000  # nanoseconds from a timer to its interrupt, or a guest that rounds its timers down is woken too early
 DOZE = 50_000  # nanoseconds: shorter waits, as for a disk, pass awake; Linux wakes a sleeper by so much too late (timerslack_ns), and on a busy host much later
-FASTER, ASLEEP = 1.25, 2  # while it catches up, guest time advances by so much faster than the host's (emu/isa/clock.py): what a guest measures is wrong by that; and while halted
-SLICE = 1_000_000  # nanoseconds: the longest slice
 POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
 OWN, SEABIOS = 'own', 'seabios'  # of -bios
@@ -123,13 +120,14 @@ class Machine:
         self.cpu.bus, self.cpu.ferr = self.pc.bus, self.pc.coprocessor.error
         if self.recorder: self.pc.speaker.listen(self.recorder.on_change)
         self.cpu.state.pic = self.pc.pic.address
+        self.counter = self.pc.pit.channels[0]
+        if options.engine != 'eager': self.cpu.state.pit, self.pc.clock.counter = self.counter.address, None
         if self.pc.vga: self.cpu.state.vga = self.pc.vga.memory.address
         if options.log: Log(options.log, options.log_file, self.cpu, self.pc.bus)
         self.pc.clock.sooner = self.sooner
         self.power_button = self.pc.pm.power_button
         self.listeners: list[Callable[[str, dict[str, Any]], object]] = []  # are told what happens to the machine, by the control socket's names
         self.resetting: str | None = None  # 'soft': the CPU alone, which the BIOS sorts out; 'hard': all
-        self.slice_end = 0  # guest time
         self.polled = 0  # when the event loop was last looked at, on the host's clock
         for n, uart in self.pc.uarts.items(): self.connect(uart, lines[n])
         self.bios = Bios(self.pc, self.cpu.state, self.memory, self.drives, self.hardware, options.boot.once or options.boot.order) if self.entry or options.bios == OWN else None
@@ -172,10 +170,6 @@ class Machine:
         """Guest nanoseconds since power-on."""
         return self.cpu.now() if self.paused is None or self.options.icount else self.cpu.state.time
 
-    def host_time(self) -> int:
-        """Host nanoseconds since power-on."""
-        return (self.paused or time.monotonic_ns()) - self.cpu.state.epoch
-
     def pause(self) -> None:
         """The CPU and guest time stand still; what guest time was behind, it need not catch up with."""
         if self.paused: return
@@ -190,19 +184,11 @@ class Machine:
         self.paused = None
         self.tell('RESUME', {})
 
-    def budget(self) -> int:
-        """Instructions until the next timer is due, or a slice is over."""
-        deadline = self.pc.next_deadline()
-        now = self.now()
-        left = SLICE if deadline is None else min(max(deadline - now, 0), SLICE)
-        self.slice_end = now + left
-        return max(-(-left // TICK), 1) if self.options.icount else max(int(left * self.rate), 100)
-
     def sooner(self) -> None:
         """A timer was set that is due before all others: does the slice end in time for it?"""
-        deadline = self.pc.next_deadline()
-        if deadline is not None and deadline < self.slice_end:
-            self.cpu.end_slice()
+        m = self.cpu.state
+        m.deadline = self.pc.next_deadline() or NEVER
+        if min(m.deadline, self.counter.due) < m.slice_end: self.cpu.end_slice()
 
     # --- the run ---------------------------------------------------------------------------------------------------------------------
 
@@ -240,10 +226,11 @@ class Machine:
         self.cpu.interrupt(self.pc.acknowledge)
         if m.halted:
             return self.sleep()
-        m.looked = m.retired
-        m.pace = int(FASTER * (1 << PACE) / self.rate)
+        m.deadline = self.pc.next_deadline() or NEVER
+        m.rate = max(int(self.rate * (1 << RATE)), 1)
         started = time.monotonic_ns()
-        done = self.cpu.run(self.budget())
+        self.cpu.begin()
+        done = self.cpu.run(self.cpu.allot())
         spent = time.monotonic_ns() - started
         self.spent['running'] += spent / 1e9
         if done > 1000:
@@ -252,10 +239,11 @@ class Machine:
             return self.sleep()
         return None
 
-    def poll(self, timeout: float | None = 0) -> None:
-        """Serves the event loop."""
-        self.loop.poll(timeout)
+    def poll(self, timeout: float | None = 0) -> bool:
+        """Serves the event loop; whether there was something to do."""
+        served = self.loop.poll(timeout)
         self.polled = time.monotonic_ns()
+        return served
 
     def connect(self, uart: Uart, line: Line) -> None:
         """A serial port's other end: it is read only while not too much waits for the guest."""
@@ -263,25 +251,34 @@ class Machine:
         uart.drained = line.resume
 
     def sleep(self) -> None:
-        """Waits for a timer or input; the CPU is halted."""
-        deadline = self.pc.next_deadline()
+        """The CPU is halted: waits for timers and input, while all that they bring is a tick that is compiled code's, after which the CPU is halted again."""
         if not self.cpu.state.eflags & IF and self.options.shutdown:
             print('emu: the CPU is halted for good (HLT with interrupts off)', file=sys.stderr)
             self.code = 0
             return
-        if self.options.icount and deadline is not None:
-            self.cpu.state.skipped += max(deadline - self.now(), 0)
+        m = self.cpu.state
+        m.deadline = self.pc.next_deadline() or NEVER
+        if self.options.icount and (due := min(m.deadline, self.counter.due)) < NEVER:
+            m.skipped += max(due - self.now(), 0)
             return
-        started, m, asleep = time.perf_counter(), self.cpu.state, self.host_time()
-        if deadline is None: wait = None
-        elif asleep - m.time <= UNNOTICED: wait = max(deadline - asleep, 0)
-        else: wait = max(deadline - asleep, (deadline - m.time) // ASLEEP, 0)  # a prompt's ten seconds do not pass at once
-        if wait is None or wait > DOZE: self.poll(None if wait is None else wait / 1e9)
-        else:
-            while self.host_time() < asleep + wait: pass
-        host = self.host_time()
-        m.time = host if deadline is None else min(host, max(deadline + LATENCY, m.time), m.time + max(UNNOTICED, ASLEEP * (host - asleep)) + LATENCY)
-        self.spent['idle'] += time.perf_counter() - started
+        left = self.cpu.rest()
+        while left >= 0:
+            started = time.monotonic_ns()
+            served = self.nap(left)
+            woken = time.monotonic_ns()
+            self.spent['idle'] += (woken - started) / 1e9
+            if served or not m.pit or self.cpu.each_block:
+                if not self.paused: self.cpu.wake()
+                return
+            left = self.cpu.doze()
+            self.spent['running'] += (time.monotonic_ns() - woken) / 1e9
+
+    def nap(self, nanoseconds: int) -> bool:
+        """Waits so long; True: it was served something before."""
+        if nanoseconds > DOZE: return self.poll(nanoseconds / 1e9 if nanoseconds < NEVER >> 2 else None)
+        end = time.monotonic_ns() + nanoseconds
+        while time.monotonic_ns() < end: pass
+        return False
 
     def power_cycle(self, why: str) -> None:
         """RESET: everything starts over, or the processor alone, or the run ends. A processor that shuts down is reset by the chipset (82371SB, "INIT"), which

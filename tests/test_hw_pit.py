@@ -3,7 +3,8 @@ import pytest
 
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
-from emu.hw.pit import HZ, Pit
+from emu.hw.pit import Pit
+from emu.ports.pit import HZ
 
 
 class Machine:

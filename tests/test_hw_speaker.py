@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from emu.errors import EmuError
 from emu.hw.bus import Bus
 from emu.hw.clock import Clock
-from emu.hw.pit import HZ, SECOND, Pit
+from emu.hw.pit import Pit
 from emu.hw.ports import PortB
 from emu.hw.speaker import LOUD, RATE, Recorder, Speaker, Wave
+from emu.isa.clock import SECOND
+from emu.ports.pit import HZ
 
 
 class Machine:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from emu.hw.pc import Nic, Pc
+from emu.isa.clock import NEVER
 from emu.isa.segments import set_reach, update_mode
 from emu.log import Log
 from emu.mem.memory import Memory
@@ -50,8 +51,9 @@ class Guests(Computer):
         self.guest = Guest(engine)
         self.guest.memory.unmap(0xa0000, 0x20000)
         super().__init__(self.guest.memory)
+        self.pc.pic.intr = self.guest.cpu.set_irq
         self.guest.cpu.bus, m = self.pc.bus, self.guest.m
-        m.tick = 1
+        m.tick, m.pic, m.pit = 1, self.pc.pic.address, self.pc.pit.channels[0].address
         m.cr0, m.cr3, m.cpl = 0x11, 0, 0
         for n in range(6):
             m.base[n], m.limit[n], m.access[n] = 0, 0xffffffff, 0xc09b if n == 1 else 0xc093
@@ -125,7 +127,34 @@ def test_compiled_texts_do_what_python_does(engine: str, first: int) -> None:
             steps.append((port, w, rng.choice((Read(n), rng.randbytes(n * w // 8), plain))))
         for step, a, b in zip([step for step in steps if isinstance(step[2], Read)], ours.access(steps), theirs.access(steps)): assert a == b, f'seed {seed}: {step}'
         assert blocks(ours) == blocks(theirs), f'seed {seed}, around port {near:04x}'
-        assert ours.frames == theirs.frames and ours.cpu.irq == theirs.cpu.irq
+        assert ours.frames == theirs.frames and ours.guest.m.irq == theirs.cpu.irq, f'seed {seed}, around port {near:04x}'
+
+
+@pytest.mark.parametrize('first', range(0, 400 if ALL else 40, 20))
+def test_compiled_ticks_are_those_of_python(first: int) -> None:
+    """Counter 0 in all modes: at random times compiled code, where a slice ends (emu/jit/pacing.py), and Python's clock do the same to timer, interrupt controllers and INTR."""
+    ours, theirs, at = Guests('interpreter'), Pythons(Memory(1 << 20)), START
+    m = ours.guest.m
+    m.eflags, m.halted, m.until, m.deadline = 2, 1, NEVER, NEVER
+    for computer in (ours, theirs):
+        for port, v in zip((0x20, 0x21, 0x21, 0x21, 0x21), (0x11, 0x30, 4, 1, 0xfe)): computer.pc.bus.port_out(port, 8, v)
+    for seed in range(first, first + 20):
+        rng = random.Random(seed)
+        mode, n, bcd = rng.randrange(6), rng.choice((1, 2, 3, 7, 100, 4773, 0, rng.randrange(65536))), rng.randrange(2)
+        for step in range(30):
+            at += rng.choice((1, 500, 900, 10_000, 4_000_000, 10 ** 8))
+            theirs.time, m.skipped = at, at - m.retired
+            for computer in (ours, theirs):
+                if step == 0: computer.pc.bus.port_out(0x43, 8, 0x30 | mode << 1 | bcd)
+                if step in (0, 12): computer.pc.bus.port_out(0x40, 8, n & 0x99 if bcd else n & 0xff)
+                if step in (0, 13): computer.pc.bus.port_out(0x40, 8, n >> 8 & 0x99 if bcd else n >> 8)
+                if step % 5 == 4: computer.pc.bus.port_out(0x20, 8, 0x0c)  # the next read is INTA's
+                if step % 5 == 4: computer.pc.bus.port_in(0x20, 8)
+                if step % 5 == 4: computer.pc.bus.port_out(0x20, 8, 0x20)
+            assert ours.guest.cpu.run(0) == 0
+            theirs.pc.clock.run_due()
+            assert blocks(ours) == blocks(theirs) and m.irq == theirs.cpu.irq, f'seed {seed}, step {step}, mode {mode}, count {n}'
+            assert (ours.pc.clock.counter.due, m.irq) == (theirs.pc.clock.counter.due, theirs.cpu.irq)
 
 
 def test_python_is_not_asked() -> None:

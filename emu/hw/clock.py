@@ -4,7 +4,9 @@ Devices ask `now()` and compute; they keep no running counters. `at` calls back 
 nothing drifts, and from the present where it has fallen behind by a period or more, so that late ticks are dropped instead of piling up.
 """
 import heapq
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
+
+from emu.isa.clock import NEVER
 
 
 class Timer(NamedTuple):
@@ -22,6 +24,7 @@ class Clock:
         self.now = now
         self.timers: list[Timer] = []  # a heap; with a dozen timers in it, cancelling may well look through all
         self.made = 0
+        self.counter: Any = None  # counter 0 of the 8254 (emu/ports/pit.py): its next edge is not in the heap, for compiled code may set it; None: and fires it
         self.sooner: Callable[[], None] = lambda: None
 
     def at(self, time: int, callback: Callable[[], None]) -> Timer:
@@ -40,9 +43,12 @@ class Clock:
 
     def next_deadline(self) -> int | None:
         """The time of the earliest event."""
-        return self.timers[0].time if self.timers else None
+        first = self.timers[0].time if self.timers else NEVER
+        if self.counter: first = min(first, self.counter.due)
+        return first if first < NEVER else None
 
     def run_due(self) -> None:
-        """Runs all events up to now, in order, with those that they add."""
+        """Runs all events up to now, in order, with those that they add; then the counter's."""
         now = self.now()
         while self.timers and self.timers[0].time <= now: heapq.heappop(self.timers).callback()
+        if self.counter and self.counter.due <= now: self.counter.fire()

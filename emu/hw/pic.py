@@ -26,7 +26,3 @@ class Pic(Registers):
             self.base[c] = self.expected[c] = 0
         self.imr = 0xffff
         self.drive()
-
-    def changed(self) -> None:
-        """INTR."""
-        self.intr(bool(self.output))

@@ -11,9 +11,9 @@ import numpy as np
 
 from emu.errors import file_error
 from emu.hw.clock import Clock
-from emu.hw.pit import HZ, Channel
+from emu.hw.pit import Channel
 from emu.hw.ports import PortB
-from emu.ports.pit import NONE, wave
+from emu.ports.pit import HZ, NONE, wave
 
 RATE = 44100  # samples a second
 LOUD = 16384  # a sample of the cone pulled in; 0 is at rest
@@ -64,12 +64,15 @@ class Speaker:
         """From now on it is told."""
         self.listeners.append(listener)
         self.channel.heard = self.port_b.heard = self.update
+        self.channel.listened = 1
         self.update()
 
     def ignore(self, listener: Listener) -> None:
         """It is told no more."""
         self.listeners.remove(listener)
-        if not self.listeners: self.channel.heard = self.port_b.heard = silent
+        if self.listeners: return
+        self.channel.listened = 0
+        self.port_b.heard = silent
 
     def on_change(self, tick: int, sound: Wave) -> None:
         for listener in self.listeners: listener(tick, sound)

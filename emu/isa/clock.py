@@ -3,8 +3,11 @@ from emu.isa.language import host_clock, outlined, udiv, umod
 
 SECOND = 1_000_000_000  # nanoseconds
 UNNOTICED = 20_000  # nanoseconds by which guest time may leap
-CATCH_UP = 1_500  # while it catches up, guest time advances by at most so many nanoseconds from one look to the next, and by `pace` for each instruction
-PACE = 16  # binary places of `pace`
+CATCH_UP = 1_500  # while it catches up, guest time advances by at most so many nanoseconds from one look to the next, and by 1.25 times what the instructions should take
+RATE = 20  # m.rate is in instructions for 2**RATE nanoseconds
+FEWEST = 100  # instructions in a slice, without a tick
+NEVER = 1 << 62  # a guest time
+SLICE = 1_000_000  # nanoseconds: the longest time without Python
 
 
 def retired(m):
@@ -19,11 +22,21 @@ def guest_time(m):
     late = host_clock(m) - m.epoch - m.time
     if late > UNNOTICED:
         done = retired(m)
-        most = CATCH_UP + (((done - m.looked) * m.pace) >> PACE)
+        most = CATCH_UP + udiv((done - m.looked) * (5 << (RATE - 2)), m.rate)
         if late > most: late = most
         m.looked = done
     if late > 0: m.time = m.time + late
     return m.time
+
+
+def allowance(m, left):
+    """Instructions that may be executed in so many nanoseconds."""
+    n = (left * m.rate) >> RATE
+    fewest = FEWEST
+    if m.tick:
+        n = udiv(left + m.tick - 1, m.tick)
+        fewest = 1
+    return n if n > fewest else fewest
 
 
 def ticks(now, hz):

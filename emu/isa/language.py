@@ -154,6 +154,21 @@ def device_time(device: Any) -> int:
     return device.now()
 
 
+def intr(device: Any, level: int) -> None:
+    """The interrupt controllers' output to the CPU."""
+    device.intr(bool(level))
+
+
+def irq0(device: Any, level: int) -> None:
+    """The timer's output to the interrupt controllers."""
+    device.output(bool(level))
+
+
+def timer_set(device: Any, due: int) -> None:
+    """A device's event is due at this guest time, maybe before all others."""
+    device.clock.sooner()
+
+
 def log_interrupt(m: Any, vector: int, code: int, kind: int) -> None:
     """Tells the log of a delivery (emu/log.py)."""
     m.bus.log_interrupt(vector, code, kind)

@@ -63,6 +63,7 @@ ram             64  1   host address of RAM's first byte, of physical address 0
 vga             64  1   host address of the display adapter's block (emu/mem/vga.py), or 0: there is none
 ports           64  1   host address of the table of devices whose registers are texts (emu/ports), or 0: Python answers for all
 pic             64  1   host address of the interrupt controllers' block (emu/ports/pic.py), or 0: Python acknowledges interrupts
+pit             64  1   host address of counter 0's block (emu/ports/pit.py), or 0: Python does what its edges do
 asked           32  1   not 0: the slice was ended for Python
 budget          64  1   instructions that may still retire in this slice
 floor           64  1   the interpreter returns where the budget has come down to this
@@ -122,12 +123,16 @@ cycles          64  1   the host's clock cycles spent interpreting,
 device_cycles   64  1   and in callbacks,
 making          64  1   and making translations
 slice           64  1   the budget that this slice began with
+slice_end       64  1   the guest time up to which it goes, if it takes what it should
+until           64  1   the guest time up to which slices follow one another without Python (emu/jit/pacing.py),
+deadline        64  1   and that of Python's earliest timer
+asleep          64  1   the host's time since guest time 0 when the CPU went to sleep
 tick            64  1   nanoseconds of guest time an instruction takes; 0: guest time follows the host's clock (emu/isa/clock.py)
 skipped         64  1   with a tick: nanoseconds that passed while halted
 time            64  1   without: guest time when it was last read,
 epoch           64  1   the host's clock at guest time 0,
 looked          64  1   the instructions retired by `time`,
-pace            64  1   what an instruction may take while guest time catches up, in 2**-16 nanoseconds
+rate            64  1   and how many are executed in 2**20 nanoseconds
 clock_gettime   64  1   host address of the C library's function
 trace_at        64  1   where the next execution of a translation is recorded (emu/tcache/trace.py),
 trace_end       64  1   and where there is no more room for it

@@ -22,7 +22,8 @@ from emu.jit.workers import Workers
 if TYPE_CHECKING:
     from emu.jit.stencils import Kind
 
-SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py', *(f'jit/{name}.py' for name in ('lower', 'fetch', 'dispatch', 'copying', 'calls', 'interpreter', 'build')))
+SOURCES = ('isa/*.py', 'mem/*.py', 'ports/*.py', 'decoder/*.py',
+           *(f'jit/{name}.py' for name in ('lower', 'fetch', 'dispatch', 'pacing', 'copying', 'calls', 'interpreter', 'build')))
 MORE = {'interpreter': [f'tcache/{name}.py' for name in ('layout', 'index', 'links', 'policies', 'dropping', 'entering', 'replay', 'limits')],
         'optimise': ['tcache/image.py']}
 

@@ -1,14 +1,10 @@
-"""Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often; between two blocks it takes interrupts.
+"""Between interpreter and translations: `run` looks each basic block up, enters its translation, or interprets it, and counts how often.
 
 What is not in the index (emu/tcache/index.py), or lost its place to others, is interpreted, counted, and asked for when it is hot.
 """
-from emu.isa.flags import IF, RF, TF
-from emu.isa.interrupts import take_interrupt
-from emu.isa.language import host_load, host_store
-from emu.isa.slices import stop
+from emu.isa.language import attempt, host_load, host_store
 from emu.isa.state import CS
-from emu.mem.paging import tlb_entry
-from emu.ports.pic import Registers as Pic
+from emu.mem.paging import tlb_entry, translate
 from emu.tcache.index import index_entry
 
 REDO = 3  # of m.reason (emu/jit/stencils.py)
@@ -37,10 +33,19 @@ def set_floor(m):
     if m.floor < 0: m.floor = 0
 
 
+def walked(m):
+    """Has the page of CS:EIP in the TLB, where it was not: whether that could be done. If not, the interpreter finds out why."""
+    cr2 = m.cr2
+    failed = attempt(m, translate, (m.base[CS] + m.eip) & 0xffffffff, m.user, 0)
+    m.cr2 = cr2
+    return failed == 0
+
+
 def find(m):
     """The translation for the block at CS:EIP, or 0: interpret (to the floor or the block's end), or 1: it became hot enough to be translated (m.wanted)."""
     m.wanted = 0
     code = probe(m, m.eip)
+    if code < 0 and m.wanted == 0 and walked(m): code = probe(m, m.eip)
     if code == 0: m.floor = m.budget - 1  # this instruction has no stencil; the next may have
     if code >= 0: return code
     if m.wanted == 0: return 0
@@ -50,13 +55,3 @@ def find(m):
     if count != m.threshold: return 0
     host_store(h, 16, 0)
     return 1
-
-
-def go_on(m):
-    """A slice has ended: not 0 if early and nothing of it concerns Python, so that it goes on, with an interrupt where one waits."""
-    if m.deferred <= 0 or m.pic == 0 or m.asked or m.halted or m.shutdown or m.hit or m.nmi or m.ferr or m.eflags & (TF | RF): return 0
-    m.budget = m.deferred
-    m.deferred = 0
-    if m.irq and m.eflags & IF: take_interrupt(m, Pic.acknowledge(m.pic))
-    if m.hit: stop(m)
-    return m.hit == 0

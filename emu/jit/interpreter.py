@@ -8,11 +8,10 @@ from typing import Any, Callable
 
 from emu.decoder.table import FORMS, Form
 from emu.isa import sse_lower
-from emu.isa.clock import guest_time
 from emu.isa.interrupts import handle_fault, take_interrupt
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
-from emu.jit import calls, dispatch, fetch
+from emu.jit import calls, dispatch, fetch, pacing
 from emu.jit.fetch import current
 from emu.jit.lower import HEAD, TAIL, Lower, Machine, Outlined, Program, Record, Word, host_functions
 from emu.mem.code import code_written
@@ -23,8 +22,9 @@ HANDLER = 'preserve_nonecc void @"{}"(ptr %m, ptr %i) nounwind'
 REGISTERS = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi']
 TRANSLATION = 'ptr %m, ' + ', '.join(f'i32 %{r}' for r in REGISTERS) + ', i64 %budget, i64 %t0, i64 %t1'  # the signature of all translations
 EXPORTS: dict[str, Callable[..., Any]] = {'handle_fault': handle_fault, 'take_interrupt': take_interrupt, 'flush_tlb': flush_tlb, 'translate': translate,
-           'guest_time': guest_time, 'decode_block': fetch.decode_block, 'code_written': code_written,
-           **{text.__name__: text for text in (links.find_record, dropping.drop, dropping.invalidate, dropping.new_record, entering.describe, entering.take_in,
+           'decode_block': fetch.decode_block, 'code_written': code_written,
+           **{text.__name__: text for text in (*pacing.TEXTS, pacing.attend,
+                                               links.find_record, dropping.drop, dropping.invalidate, dropping.new_record, entering.describe, entering.take_in,
                                                entering.translate_block)}, **replay.TEXTS, **limits.TEXTS}  # outlined texts that Python calls
 SAMPLE = 16  # of so many interpreted pieces one is timed
 MODULES = 8  # the handlers are compiled in so many pieces, in parallel
@@ -172,13 +172,23 @@ def run_function(program: Program) -> str:
     f.label('warm')
     f.jump('ret i64 3')
     f.label('spent')
-    f.jump(f'br i1 {f.bit(f.inline(dispatch.go_on, [Machine("%m")]))}, label %again, label %over')
+    f.jump(f'br i1 {f.bit(f.inline(pacing.go_on, [Machine("%m")]))}, label %again, label %over')
     f.label('over')
     f.jump('ret i64 0')
     crossing = '  call void @sse_in(ptr %m)\n{}\n  call i1 @sse_out(ptr %m)\n  ret i64 %why\n}}\n'
     return define('i64 @blocks(ptr %m) nounwind', f) + ('define i64 @run(ptr %m) nounwind {\n' + crossing.format('  %why = call i64 @blocks(ptr %m)')
             + 'define i64 @step(ptr %m) nounwind {\n' + crossing.format('  call preserve_nonecc void @next(ptr %m, ptr null)\n  %why = add i64 0, 0')
             + 'define i64 @cycles() nounwind {\n  %c = call i64 @llvm.readcyclecounter()\n  ret i64 %c\n}\n')
+
+
+def doze_function(program: Program) -> str:
+    """`doze`: after a sleep runs what a timer wakes; how many nanoseconds to sleep now, or what pacing.py's `rested` says."""
+    f = Lower(program)
+    f.call(pacing.wake, [Machine('%m')])
+    f.call(pacing.begin, [Machine('%m')])
+    f.lines.append('  %why = call i64 @run(ptr %m)')
+    f.jump(f'ret i64 {f.word(f.inline(pacing.rested, [Machine("%m"), Word("%why")]))}')
+    return define('i64 @doze(ptr %m) nounwind', f)
 
 
 def lookup_function(program: Program) -> str:
@@ -236,7 +246,7 @@ def modules() -> tuple[list[str], str]:
         program.ask(text, {})
     handlers = [handler(program, form) for form in FORMS]
     assert calls.NUMBERS.keys() <= program.asked.keys(), calls.NUMBERS.keys() - program.asked.keys()
-    common = next_function(program) + fault_function(program) + failed_function(program) + run_function(program) + lookup_function(program)
+    common = next_function(program) + fault_function(program) + failed_function(program) + run_function(program) + doze_function(program) + lookup_function(program)
     done: set[str] = set()
     shared = []
     while missing := [name for name in program.asked if name not in done]:

@@ -17,7 +17,7 @@ from emu.decoder import record
 from emu.isa import language, sse_lower, state, x87_lower
 from emu.isa.clock import guest_time
 from emu.jit import sources
-from emu.ports import block
+from emu.ports import block, lines
 
 BINARY = {ast.Add: ('add', operator.add), ast.Sub: ('sub', operator.sub), ast.Mult: ('mul', operator.mul), ast.BitAnd: ('and', operator.and_),
           ast.BitOr: ('or', operator.or_), ast.BitXor: ('xor', operator.xor), ast.LShift: ('shl', operator.lshift), ast.RShift: ('ashr', operator.rshift)}
@@ -340,6 +340,15 @@ class Lower:
 
     def p_device_time(self, device: Value) -> Value:
         return self.call_outlined(guest_time, [Machine('%m')])
+
+    def p_intr(self, device: Value, level: Value) -> Value:
+        return self.call_outlined(lines.set_intr, [Machine('%m'), level])
+
+    def p_irq0(self, device: Value, level: Value) -> Value:
+        return self.call_outlined(lines.set_irq0, [Machine('%m'), level])
+
+    def p_timer_set(self, device: Value, due: Value) -> Value:
+        return self.call_outlined(lines.end_in_time, [Machine('%m'), due])
 
     def p_host_clock(self, m: Value) -> Value:
         f, spec = self.emit(f'load ptr, ptr {self.state_place("clock_gettime", 0)}', str), self.slot('[2 x i64]')  # struct timespec

@@ -2,7 +2,7 @@
 
 Bit n of a field of 16 bits is IRQ n; `c` is 0 for the master, 1 for the slave.
 """
-from emu.isa.language import lowest
+from emu.isa.language import intr, lowest
 from emu.ports.block import Block, fields
 
 KIND = 2
@@ -13,9 +13,9 @@ ICW2, ICW3, ICW4 = 1, 2, 4  # bits of `expected`
 
 
 class Registers(Block):
-    """The block. `changed` is told that INTR has changed."""
+    """The block."""
 
-    KIND, CALLS = KIND, ('changed',)
+    KIND = KIND
     _fields_ = fields("""
 output      64  1   INTR
 lines       64  1   the inputs' levels
@@ -62,7 +62,7 @@ read_isr    64  2   and others at A0 = 0 are of the ISR, else of the IRR
         output = self.request(0) >= 0
         if output != self.output:
             self.output = output
-            self.changed()
+            intr(self, output)
 
     def first(self, c, bits):
         """The set bit of highest priority, as its distance from the highest priority."""

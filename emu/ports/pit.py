@@ -1,9 +1,11 @@
-"""Reading one counter of the 8254 (Intel 8254 data sheet, 231164), its output, and port 61h, which is counter 2's; emu/hw/pit.py has the rest: programming and interrupts.
+"""One counter of the 8254 (Intel 8254 data sheet, 231164), its interrupt if it is counter 0, and port 61h, which is counter 2's; emu/hw/pit.py has control words and gates.
 
-A counter is a waveform: `wave` gives its output as a function of the clock pulses since the count was loaded.
+A counter is a waveform: `wave` gives its output and `edge` its next change, both as functions of the clock pulses since the count was loaded. Counter 0's next edge is
+due at `due`: whoever runs the CPU fires it then, compiled code by itself (`go_on` in emu/jit/pacing.py), or Python's clock (emu/hw/clock.py).
+Low pulses of one clock (modes 2, 4, 5) reach IRQ0 as a fall and a rise in one event, at the rise. A count of 1 in modes 2 and 3 is illegal and gives a constant output.
 """
-from emu.isa.clock import ticks
-from emu.isa.language import device_time, smod, udiv, umod
+from emu.isa.clock import NEVER, SECOND, ticks
+from emu.isa.language import device_time, irq0, smod, timer_set, udiv, umod
 from emu.ports.block import Block, fields
 
 KIND = 5
@@ -15,15 +17,17 @@ NONE = -(1 << 62)
 
 
 class Registers(Block):
-    """The block. `programmed` is told that `byte` was written to `port`."""
+    """The block. `programmed` is told that `byte` was written to `port` where that is no count, `heard` of all programming if somebody listens."""
 
-    KIND, CALLS = KIND, ('programmed',)
+    KIND, CALLS = KIND, ('programmed', 'heard')
     _fields_ = fields("""
 port        64  1   what was written last:
 byte        64  1   where, and what
 mode        64  1   0 to 5
 access      64  1   LOW, HIGH or BOTH
 bcd         64  1
+first_byte  64  1   of a count, which has been written, or NONE
+gate        64  1   its level
 n           64  1   the count
 start       64  1   the clock pulse that loaded it; NONE: not counting
 held        64  1   clocks counted when the gate stopped modes 0 and 4, or NONE
@@ -34,6 +38,10 @@ latched     64  1   bytes that are latched,
 latch       64  1   from the lowest on
 status      64  1   latched, or NONE
 value       64  1   of port 61h, bits 0 to 3
+listened    64  1   whether `heard` is called
+drives      64  1   whether the output is IRQ0; only then
+edge_at     64  1   the clock pulse of its next edge,
+due         64  1   and the guest time, or NEVER
 """)
 
     def tick(self):
@@ -62,6 +70,76 @@ value       64  1   of port 61h, bits 0 to 3
         self.settle(tick)
         if self.start == NONE: return self.mode != 0
         return wave(self.mode, self.n, self.elapsed(tick))
+
+    # --- programming -----------------------------------------------------------------------------------------------------------------
+
+    def write_count(self, v):
+        """A byte of a count."""
+        if self.access == HIGH: v = v << 8
+        elif self.access == BOTH:
+            if self.first_byte == NONE:
+                self.first_byte = v
+                if self.mode == 0:  # the first byte stops the count
+                    self.start = NONE
+                    self.changed()
+                return
+            v = self.first_byte | (v << 8)
+            self.first_byte = NONE
+        self.load(v)
+
+    def load(self, v):
+        """A whole count has been written."""
+        n = binary(v) if self.bcd else v
+        if n == 0: n = 10000 if self.bcd else 65536
+        tick = self.tick()
+        self.settle(tick)
+        periodic = (self.mode & 6) == 2
+        if self.mode == 0 or self.mode == 4:
+            self.n = n
+            self.start = tick + 1
+            self.held = NONE if self.gate else 0
+        elif periodic and self.start == NONE and self.gate:
+            self.n = n
+            self.start = tick + 1
+        else:
+            self.next_n = n
+            if periodic and self.start != NONE: self.load_at = self.start + edge(self.mode, self.n, self.elapsed(tick))
+        self.changed()
+
+    def changed(self):
+        """After programming: the output's level and its next edge."""
+        if self.listened: self.heard()
+        if self.drives:
+            tick = self.tick()
+            irq0(self, self.level_at(tick))
+            self.arm(tick)
+
+    def arm(self, tick):
+        """Waits for the first edge from now on."""
+        self.due = NEVER
+        if self.start == NONE or self.held != NONE or (self.n == 1 and (self.mode & 6) == 2): return
+        e = edge(self.mode, self.n, self.elapsed(tick))
+        if e != NONE:
+            at = self.start + e
+            self.edge_at = at
+            self.due = udiv(at, HZ) * SECOND + udiv(umod(at, HZ) * SECOND + HZ - 1, HZ)
+            timer_set(self, self.due)
+
+    def due_at(self):
+        """When to fire."""
+        return self.due
+
+    def fire(self):
+        """An edge, maybe late: the output does what it did at its own time."""
+        self.settle(self.edge_at)
+        high = wave(self.mode, self.n, self.edge_at - self.start)
+        if high: irq0(self, 0)
+        irq0(self, high)
+        tick = self.tick()
+        self.settle(tick)
+        self.arm(tick)
+
+    # --- reading -----------------------------------------------------------------------------------------------------------------------
 
     def count(self):
         """The counting element's 16 bits."""
@@ -97,11 +175,13 @@ value       64  1   of port 61h, bits 0 to 3
         return v >> 8 if self.access == HIGH or (self.access == BOTH and self.second_byte == 0) else v & 0xff
 
     def write(self, port, w, v):
-        """Counter 0 is latched here."""
-        self.port = port
-        self.byte = v
-        if port == CONTROL and v >> 4 == LATCH: self.latch_count()
-        else: self.programmed()
+        """Counts are taken here, and counter 0 is latched."""
+        if port < CONTROL: self.write_count(v)
+        elif port == CONTROL and v >> 4 == LATCH: self.latch_count()
+        else:
+            self.port = port
+            self.byte = v
+            self.programmed()
 
 
 def wave(mode, n, e):
@@ -112,11 +192,26 @@ def wave(mode, n, e):
     return e != n
 
 
+def edge(mode, n, e):
+    """When after e clocks the output has next changed, or NONE."""
+    if mode < 2: return n if e < n else NONE
+    if mode == 2: return (udiv(e, n) + 1) * n
+    if mode == 3:
+        high = (n + 1) >> 1
+        return e - umod(e, n) + (high if umod(e, n) < high else n)
+    return n + 1 if e <= n else NONE
+
+
 def remaining(mode, n, e):
     """The counting element: modes 2 and 3 reload, mode 3 counts by two, the others go on through zero."""
     if mode == 2: return n - umod(e, n)
     if mode == 3: return (n & ~1) - 2 * umod(umod(e, n), (n + 1) >> 1)
     return n - e
+
+
+def binary(v):
+    """Four BCD digits."""
+    return (v >> 12) * 1000 + ((v >> 8) & 15) * 100 + ((v >> 4) & 15) * 10 + (v & 15)
 
 
 def decimal(v):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from emu.errors import EmuError
-from emu.server.loop import Loop, signals
+from emu.server.loop import ENDING, Loop, signals
 from emu.terminal import Console, Line, Socket, open_serial
 
 # Echoes what the guest would get, in brackets, until it is to quit; 'E' raises.
@@ -45,13 +45,16 @@ class Guest:
 
 
 class Typist:
-    """PROGRAM on a pseudo-terminal."""
+    """PROGRAM on a pseudo-terminal, run by `starter`."""
+
+    def __init__(self, *starter):
+        self.starter = starter
 
     def __enter__(self):
         self.master, slave = pty.openpty()
         self.before = termios.tcgetattr(slave)
         self.slave = slave
-        self.process = subprocess.Popen([sys.executable, '-c', PROGRAM], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*self.starter, sys.executable, '-c', PROGRAM], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
         self.seen = b''
         self.expect(b'ready')
         return self
@@ -103,11 +106,22 @@ def test_ctrl_a_h_lists_the_keys_and_ctrl_a_twice_sends_one():
         t.expect(b'[a\x01b]')
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize('number', ENDING)
 def test_signals_end_the_run_cleanly(number):
+    """All whose default action would kill the process and leave the terminal raw."""
     with Typist() as t:
         t.process.send_signal(number)
         t.expect(b'over')
+        t.assert_ended(0)
+
+
+def test_ignored_signals_stay_ignored():
+    """As nohup does it; and SIGINT where a script has put the run into the background (POSIX shell, 2.11)."""
+    with Typist('sh', '-c', 'trap "" HUP; exec "$0" "$@"') as t:
+        t.process.send_signal(signal.SIGHUP)
+        t.type(b'a')
+        t.expect(b'[a]')
+        t.process.terminate()
         t.assert_ended(0)
 
 

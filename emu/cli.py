@@ -14,7 +14,7 @@ from typing import Any, Callable, NoReturn, Sequence
 
 from emu import __version__, cache
 from emu.boot.firmware import Boot
-from emu.errors import EmuError, file_error, reason
+from emu.errors import EmuError, file_error, reason, warn
 from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
 from emu.net import options as net
@@ -388,5 +388,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = str(file_error(error.filename, error)) if error.filename else reason(error)
     except KeyboardInterrupt:
         message = 'interrupted'
-    print(f'emu: {message}', file=sys.stderr)
+    warn(message)
     return 1

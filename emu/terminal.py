@@ -14,7 +14,7 @@ import termios
 from pathlib import Path
 from typing import Any, Callable
 
-from emu.errors import EmuError, file_error
+from emu.errors import EmuError, file_error, warn
 from emu.server.loop import Loop
 from emu.server.sockets import listen_unix
 
@@ -74,7 +74,7 @@ class Line:
                 select.select([], [self.sink], [])
             except OSError as error:
                 self.sink = None
-                if error.errno in FULL: print(f'emu: {file_error(self.name, error)}: what the guest sends from here on is lost', file=sys.stderr)
+                if error.errno in FULL: warn(f'{file_error(self.name, error)}: what the guest sends from here on is lost')
 
     def close(self) -> None:
         """Gives everything back."""
@@ -174,7 +174,7 @@ def accept(path: str) -> socket.socket:
     """Waits for one connection to a socket file that exists as long as it waits."""
     with listen_unix(path, '-serial unix:', 1) as listener:
         listener.setblocking(True)
-        print(f'emu: waiting for a connection to {path}', file=sys.stderr)
+        warn(f'waiting for a connection to {path}')
         try:
             return listener.accept()[0]
         finally:

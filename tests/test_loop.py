@@ -1,6 +1,5 @@
 """emu/server/loop.py: callbacks for files that are ready, and waits that end when they should."""
 import os
-import signal
 import socket
 import threading
 import time

@@ -59,6 +59,8 @@ def test_reset_of_a_guest(tmp_path: Path) -> None:
     assert run(tmp_path, 'mov al, 0xfe; out 0x64, al; hlt', '-no-reboot') == (0, '', [])
     again = f'in al, 0x71; mov al, 0x3f; out 0x70, al; in al, 0x71; cmp al, 0x77; je second; mov al, 0x77; out 0x71, al; mov al, 0xfe; out 0x64, al; hlt; second: {EXIT}'
     assert run(tmp_path, again) == (DONE, '', [])
+    line = f'{sys.executable} -m emu run -m 16 -kernel <(cat {tmp_path}/kernel) -debug-exit 0x501'  # from a pipe, too, which can be read only once
+    assert subprocess.run(['bash', '-c', line], stdin=subprocess.DEVNULL, timeout=600, env=ENVIRONMENT).returncode == DONE
 
 
 def test_debug_exit(tmp_path: Path) -> None:

@@ -27,10 +27,16 @@ UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megaby
 
 
 class Parser(argparse.ArgumentParser):
-    """Usage errors are one line."""
+    """Usage errors are one line, which points to the help of the subcommand."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'{self.prog}: {message} (`{self.prog} -h` helps)\n')
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What a subcommand does not know is its own error, not that of the whole command."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown: self.error(f'unrecognized arguments: {" ".join(unknown)}')
+        return found, unknown
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """An option's value may be '--', which Python 3.11 drops."""
@@ -262,7 +268,8 @@ def spell(arguments: Sequence[str]) -> list[str]:
         name, equals, value = word.lstrip('-').partition('=')
         if name in VALUED and word[:1] == '-' and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
         elif name in FLAGS and word[:1] == '-' and not equals: out.append(f'-{name}')
-        elif word in ('-h', '-help', '--help') or name in VALUED: out.append(word)
+        elif word in ('-h', '-help', '--help'): out.append('-h')
+        elif name in VALUED: out.append(word)
         else: out.append(f'--{word.lstrip("-")}' if word[:1] == '-' else word)  # not ours: argparse must not read -machine as -m achine
     return out
 

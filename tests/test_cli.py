@@ -157,6 +157,16 @@ def test_usage_errors(capsys, words, message):
     assert message in usage_error(capsys, *words)
 
 
+@pytest.mark.parametrize('command, words', [
+    ('run', '-x'), ('run', 'extra'), ('setup', '-x'), ('demo', 'extra'), ('guest', '-x'), ('guest get', ''), ('guest get', '-x linux'), ('guest list', 'x'), ('ctl', ''),
+    ('ctl', 'p c -x'), ('view', 'p q'), ('bench', '-x'), ('cache', 'foo'), ('cache', '-x'),
+])
+def test_usage_errors_point_to_the_help_of_the_subcommand(capsys, command, words):
+    assert f'(`emu {command} -h` helps)' in usage_error(capsys, *command.split(), *words.split())
+    with pytest.raises(SystemExit) as end: main([*command.split(), '-h'])
+    assert end.value.code == 0
+
+
 @pytest.mark.parametrize('words, message', [
     (['-kernel', 'k', '-m', '0'], '-m: 0 MB'),
     (['-kernel', 'k', '-m', '999999'], '-m: 999999 MB'),
@@ -193,7 +203,7 @@ def test_command_is_a_program():
     assert subprocess.run([sys.executable, '-m', 'emu', 'run', '-x'], capture_output=True).returncode == 2
 
 
-@pytest.mark.parametrize('words', [['-h'], ['run', '-h'], ['run', '--help'], ['guest', '-h'], ['--version']])
+@pytest.mark.parametrize('words', [['-h'], ['run', '-h'], ['run', '--help'], ['run', '-help'], ['guest', '-h'], ['--version']])
 def test_help(capsys, words):
     with pytest.raises(SystemExit) as end:
         main(words)

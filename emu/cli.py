@@ -95,8 +95,9 @@ def logs(text: str) -> frozenset[str]:
 
 
 def serial(text: str) -> str:
-    """What -serial takes."""
+    """What -serial takes. There is no monitor to share the terminal with, so QEMU's mon:stdio is stdio."""
     kind, _, rest = text.partition(':')
+    if text == 'mon:stdio': return 'stdio'
     if text in ('stdio', 'null', 'none', 'display') or kind in ('file', 'unix') and rest: return text
     raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, none, unix:P, display")
 
@@ -190,7 +191,8 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
     ('serial', 'LINE', dict(action='append', type=serial),
-     'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server listens), display (those who view the machine); repeated: COM2 to COM4'),
+     'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server waits for who connects to it, unix:P,server,nowait does not), '
+     'display (those who view the machine); repeated: COM2 to COM4'),
     ('parallel', 'PRINTER', dict(type=parallel), 'what LPT1 prints goes to file:F or null (the default); none: no such port'),
     ('speaker', 'FILE', {}, 'the PC speaker, recorded as WAV from the first sound on'),
     ('nographic', '', dict(dest='display', action='store_const', const='none'), 'no window; COM1 is on this terminal anyway'),

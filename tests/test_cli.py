@@ -102,6 +102,13 @@ def test_drives_that_have_no_place(options, capsys, words, message):
 def test_serial_may_be_repeated(options):
     assert options('-kernel', 'k').serial == ('stdio',)
     assert options('-kernel', 'k', '-serial', 'null', '-serial', 'file:f').serial == ('null', 'file:f')
+
+
+def test_the_serial_line_that_nographic_has_in_qemu(options):
+    """There the monitor is behind Ctrl-A c; the other keys are the same."""
+    assert options('-kernel', 'k', '-serial', 'mon:stdio').serial == ('stdio',)
+
+
 def test_boot(options):
     """As QEMU takes it."""
     assert options('-boot', 'd').boot == Boot('d') and options().boot == Boot('cad')

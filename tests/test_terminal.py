@@ -14,7 +14,7 @@ import pytest
 
 from emu.errors import EmuError
 from emu.server.loop import ENDING, Loop, signals
-from emu.terminal import Console, Line, Socket, open_serial
+from emu.terminal import Console, Line, open_serial
 
 # Echoes what the guest would get, in brackets, until it is to quit; 'E' raises.
 PROGRAM = """
@@ -245,7 +245,7 @@ def test_unix_socket_as_server(tmp_path):
     """In place of a socket whose owner was killed."""
     with socket.socket(socket.AF_UNIX) as left: left.bind(f'{tmp_path}/s')
     lines = []
-    thread = threading.Thread(target=lambda: lines.append(Socket(f'{tmp_path}/s,server')))
+    thread = threading.Thread(target=lambda: lines.append(open_serial(f'unix:{tmp_path}/s,server')))
     thread.start()
     peer = socket.socket(socket.AF_UNIX)
     for _ in range(100):
@@ -259,7 +259,38 @@ def test_unix_socket_as_server(tmp_path):
     peer.close()
 
 
-@pytest.mark.parametrize('spec', ['file:/nowhere/log', 'unix:/nowhere/s', 'unix:/tmp/s,serve'])
+@pytest.mark.parametrize('words', ['server,nowait', 'server=on,wait=off'])
+def test_unix_socket_as_server_that_does_not_wait(tmp_path, words):
+    """As QEMU's: what the guest sends to nobody is lost; one after the other may have the line."""
+    line = open_serial(f'unix:{tmp_path}/s,{words}')
+    guest = Guest(line)
+    for name in (b'one', b'two'):
+        line.send(b'lost')
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(f'{tmp_path}/s')
+            peer.sendall(name)
+            while not guest.got.endswith(name): assert guest.loop.poll(10)
+            line.send(b'hello ' + name)
+            assert peer.recv(20) == b'hello ' + name
+        assert guest.loop.poll(10)
+    assert guest.got == b'onetwo' and not guest.loop.poll(0)
+    line.close()
+    assert not os.path.exists(f'{tmp_path}/s')
+
+
+def test_who_hangs_up_while_the_guest_sends(tmp_path):
+    line = open_serial(f'unix:{tmp_path}/s,server,nowait')
+    guest = Guest(line)
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(f'{tmp_path}/s')
+            assert guest.loop.poll(10)
+        line.send(b'x' * 1000)
+        while guest.loop.poll(0): pass
+    line.close()
+
+
+@pytest.mark.parametrize('spec', ['file:/nowhere/log', 'unix:/nowhere/s', 'unix:/tmp/s,serve', 'unix:/nowhere/s,server,nowait', 'unix:/tmp/s,nowait'])
 def test_lines_that_cannot_be(spec):
-    with pytest.raises(EmuError, match='no such file|unknown word'):
+    with pytest.raises(EmuError, match='no such file|unknown word|is for a server'):
         open_serial(spec)

@@ -7,11 +7,16 @@ import os
 import tempfile
 from pathlib import Path
 
+from emu.errors import EmuError
+
 
 def directory(*parts: str) -> Path:
     """The cache directory, or a folder in it; not made yet."""
     root = os.environ.get('EMU_CACHE') or (os.path.join(os.environ['XDG_CACHE_HOME'], 'emu') if os.environ.get('XDG_CACHE_HOME') else '~/.cache/emu')
-    return Path(root).expanduser().joinpath(*parts)
+    try:
+        return Path(root).expanduser().joinpath(*parts)
+    except RuntimeError:  # $HOME is not set, and the user has no entry in the system's list
+        raise EmuError('there is no home directory for the cache; EMU_CACHE=DIRECTORY names another place') from None
 
 
 def read(path: Path) -> bytes | None:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, NoReturn, Sequence
+from typing import Any, Callable, NoReturn, Sequence, TextIO
 
 from emu import __version__, cache
 from emu.boot.firmware import Boot
@@ -388,14 +388,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ('stdout', 'stderr'):  # one that was closed when Python started
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     if words[:1] == ['run']: words[1:] = spell(words[1:])
-    arguments = parser().parse_args(words)
     try:
-        return int(arguments.do(arguments))
+        return perform(words)
     except EmuError as error:
-        message = str(error)
+        return failed(str(error))
     except OSError as error:  # a directory that cannot be written, a full disk, no memory
-        message = str(file_error(error.filename, error)) if error.filename else reason(error)
+        return failed(str(file_error(error.filename, error)) if error.filename else reason(error))
     except KeyboardInterrupt:
-        message = 'interrupted'
+        return failed('interrupted')
+    finally:
+        flush(sys.stderr)
+
+
+def perform(words: Sequence[str]) -> int:
+    """A command, and what it printed; its exit code."""
+    try:
+        arguments = parser().parse_args(words)
+        return int(arguments.do(arguments))
+    finally:
+        flush(sys.stdout)
+
+
+def failed(message: str) -> int:
+    """Says why; the exit code."""
     warn(message)
     return 1
+
+
+def flush(stream: TextIO) -> None:
+    """What was printed goes out now: when Python ends, it would complain in its own words, and change the exit code. A reader who has seen enough (`| head`) is no error."""
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError): raise file_error('standard output', error) from None

@@ -210,6 +210,32 @@ def test_command_is_a_program():
     assert subprocess.run([sys.executable, '-m', 'emu', 'run', '-x'], capture_output=True).returncode == 2
 
 
+@pytest.mark.parametrize('words, code', [('guest list', 0), ('run -h', 0), ('run -x', 2), ('run -kernel /nowhere/k', 1)])
+@pytest.mark.parametrize('stream', ['stdout', 'stderr'])
+def test_output_that_nobody_reads(words, code, stream):
+    """`emu guest list | true`: no word of Python's, and the exit code is still the command's."""
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run([sys.executable, '-m', 'emu', *words.split()], env=environment, text=True, **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | {stream: writer})
+    os.close(writer)
+    assert run.returncode == code and len((run.stderr or '').splitlines()) == (code > 0 and stream == 'stdout')
+
+
+def test_output_on_a_full_disk():
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
+    with open('/dev/full', 'w') as full:
+        run = subprocess.run([sys.executable, '-m', 'emu', 'guest', 'list'], env=environment, text=True, stdout=full, stderr=subprocess.PIPE)
+    assert (run.returncode, run.stderr) == (1, 'emu: standard output: no space left on device\n')
+
+
+def test_no_home_directory(capsys, monkeypatch):
+    """A user id without a name, as in a container."""
+    for name in ('EMU_CACHE', 'XDG_CACHE_HOME', 'HOME'): monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr('os.getuid', lambda: 4_000_000_000)
+    assert main(['cache']) == 1 and 'EMU_CACHE' in one_line(capsys)
+
+
 @pytest.mark.parametrize('words', [['-h'], ['run', '-h'], ['run', '--help'], ['run', '-help'], ['guest', '-h'], ['--version']])
 def test_help(capsys, words):
     with pytest.raises(SystemExit) as end:

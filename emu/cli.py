@@ -394,8 +394,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed(str(error))
     except OSError as error:  # a directory that cannot be written, a full disk, no memory
         return failed(str(file_error(error.filename, error)) if error.filename else reason(error))
-    except KeyboardInterrupt:
-        return failed('interrupted')
     finally:
         flush(sys.stderr)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emu.__main__ import main as program
 from emu.boot.firmware import Boot
 from emu.cli import main
 from emu.options import Drive, Options
@@ -220,6 +221,14 @@ def test_output_that_nobody_reads(words, code, stream):
     run = subprocess.run([sys.executable, '-m', 'emu', *words.split()], env=environment, text=True, **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | {stream: writer})
     os.close(writer)
     assert run.returncode == code and len((run.stderr or '').splitlines()) == (code > 0 and stream == 'stdout')
+
+
+def test_ctrl_c_while_modules_are_imported(capsys, monkeypatch):
+    """A module stands for the one that is being imported."""
+    class Slow(types.ModuleType):
+        def __getattr__(self, name): raise KeyboardInterrupt
+    monkeypatch.setattr('emu.cli', Slow('cli'))
+    assert program() == 1 and one_line(capsys) == 'emu: interrupted\n'
 
 
 def test_output_on_a_full_disk():

@@ -187,6 +187,8 @@ def test_usage_errors_point_to_the_help_of_the_subcommand(capsys, command, words
     (['-bios', '/nowhere/b'], '/nowhere/b: no such file'),
     (['-kernel', ''], "-kernel: '' is no file"),
     (['-kernel', 'k', '-initrd', ''], "-initrd: '' is no file"),
+    (['-hda', 'd', '-initrd', 'i'], '-initrd: there is no -kernel'),
+    (['-append', 'console=ttyS0'], '-append: there is no -kernel'),
     (['-bios', __file__], 'no BIOS'),
 ])
 def test_nonsense_values(capsys, words, message):

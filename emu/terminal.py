@@ -5,6 +5,7 @@ only while the guest has room, so a pipe waits for it. End of input is no end of
 `Console` also puts a terminal into raw mode, in which Ctrl-C is the guest's, and puts it back however the program ends (but by SIGKILL).
 """
 import atexit
+import contextlib
 import errno
 import os
 import select
@@ -118,11 +119,11 @@ class Console(Line):
         return bytes(out)
 
     def restore(self) -> None:
-        """The terminal as it was."""
-        if self.saved:
-            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)
-            self.saved = None
-            atexit.unregister(self.restore)
+        """The terminal as it was, if it is still there."""
+        saved, self.saved = self.saved, None
+        if not saved: return
+        atexit.unregister(self.restore)
+        with contextlib.suppress(termios.error): termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
     def close(self) -> None:
         self.restore()

@@ -1,4 +1,5 @@
 """The guest's serial line: keys, raw mode and its end on a pseudo-terminal, pipes, files, sockets."""
+import fcntl
 import os
 import pty
 import select
@@ -18,6 +19,7 @@ from emu.terminal import Console, Line, open_serial
 
 # Echoes what the guest would get, in brackets, until it is to quit; 'E' raises.
 PROGRAM = """
+import sys
 from emu.server.loop import Loop, signals
 from emu.terminal import open_serial
 def receive(data):
@@ -113,6 +115,17 @@ def test_signals_end_the_run_cleanly(number):
         t.process.send_signal(number)
         t.expect(b'over')
         t.assert_ended(0)
+
+
+def test_a_terminal_that_goes_away_ends_the_run_cleanly():
+    """Its window is closed, or the connection to it: SIGHUP, and the terminal can no longer be put back."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([sys.executable, '-c', PROGRAM.replace("'over', flush=True", "'over', file=sys.stderr")], stdin=slave, stdout=slave, stderr=subprocess.PIPE,
+                               start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(slave)
+    assert os.read(master, 5) == b'ready'
+    os.close(master)
+    assert process.communicate(timeout=10)[1] == b'over\n' and process.returncode == 0
 
 
 def test_ignored_signals_stay_ignored():

@@ -4,10 +4,11 @@ $EMU_CACHE, else $XDG_CACHE_HOME/emu, else ~/.cache/emu. A file is 32 bytes of S
 """
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-from emu.errors import EmuError
+from emu.errors import EmuError, file_error
 
 
 def directory(*parts: str) -> Path:
@@ -38,3 +39,12 @@ def write(path: Path, data: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def remove(entry: Path) -> None:
+    """Removes a file, or a directory with all in it."""
+    try:
+        if entry.is_dir() and not entry.is_symlink(): shutil.rmtree(entry)
+        else: entry.unlink()
+    except OSError as error:  # rmtree tells the last part of a name
+        raise file_error(entry, error) from None

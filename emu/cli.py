@@ -6,7 +6,6 @@ What a person did wrong is one line on stderr and exit code 1, or 2 where the co
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -358,7 +357,7 @@ def do_cache(arguments: argparse.Namespace) -> int:
     for entry in entries:
         files = [entry] if entry.is_file() else [path for path in entry.rglob('*') if path.is_file() and not path.is_symlink()]
         print(f'{sum(path.stat().st_size for path in files) / 1e6:10.1f} MB  {entry}')
-        if arguments.action == 'clear': remove(entry)
+        if arguments.action == 'clear': cache.remove(entry)
         elif entry == folder:
             for version, segments, images, taken in archive.overview(folder):
                 of = 'this version' if version == translator() else f'version {version}'
@@ -371,15 +370,6 @@ def translator() -> str:
     """The version of the translator, as the archive knows it."""
     from emu.jit import optimise
     return optimise.version()
-
-
-def remove(entry: Path) -> None:
-    """A file, or a directory with all in it."""
-    try:
-        if entry.is_dir() and not entry.is_symlink(): shutil.rmtree(entry)
-        else: entry.unlink()
-    except OSError as error:  # rmtree tells the last part of a name
-        raise file_error(entry, error) from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

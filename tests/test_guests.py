@@ -59,6 +59,24 @@ def test_what_does_not_match_is_made_again(made, damage):
     assert len(made) == 2 and files['kernel'].read_text() in ('one', 'two')
 
 
+@pytest.mark.parametrize('garbage', [lambda place: place.write_text('x'), lambda place: place.symlink_to('nowhere'), lambda place: place.symlink_to(place.parent)],
+                         ids=['file', 'dangling link', 'link'])
+def test_garbage_in_its_place_is_removed(made, garbage):
+    place = guests.directory('toy')
+    place.parent.mkdir(parents=True)
+    garbage(place)
+    assert guests.get('toy')['kernel'].read_text() == 'one' and place.is_dir() and not place.is_symlink()
+
+
+def test_who_waits_for_another_emu_is_told(made, tmp_path, capsys):
+    lock = tmp_path / 'toy.lock'
+    with ThreadPoolExecutor() as pool, guests.locked(lock):
+        assert capsys.readouterr().err == ''
+        waiting = pool.submit(lambda: guests.locked(lock).__enter__())
+        while not (said := capsys.readouterr().err): time.sleep(0.01)
+        assert not waiting.done() and said == 'emu: waiting for another emu that makes toy\n'
+
+
 def test_a_failure_keeps_nothing(made, monkeypatch):
     def fails(folder: Path) -> dict[str, str]:
         (folder / 'half').write_text('x')

@@ -393,6 +393,8 @@ def perform(words: Sequence[str]) -> int:
     try:
         arguments = parser().parse_args(words)
         return int(arguments.do(arguments))
+    except BrokenPipeError:  # standard output's; all other pipes and sockets have somebody who cares
+        return 0
     finally:
         flush(sys.stdout)
 

@@ -213,14 +213,20 @@ def test_command_is_a_program():
     assert subprocess.run([sys.executable, '-m', 'emu', 'run', '-x'], capture_output=True).returncode == 2
 
 
+def program_with(words, buffered=True, **streams):
+    """`emu ...` as users have it: Python buffers what is printed."""
+    environment = os.environ | {'PYTHONUNBUFFERED': '' if buffered else '1'}
+    return subprocess.run([sys.executable, '-m', 'emu', *words.split()], env=environment, text=True, **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | streams)
+
+
+@pytest.mark.parametrize('buffered', [True, False])
 @pytest.mark.parametrize('words, code', [('guest list', 0), ('run -h', 0), ('run -x', 2), ('run -kernel /nowhere/k', 1)])
 @pytest.mark.parametrize('stream', ['stdout', 'stderr'])
-def test_output_that_nobody_reads(words, code, stream):
+def test_output_that_nobody_reads(words, code, stream, buffered):
     """`emu guest list | true`: no word of Python's, and the exit code is still the command's."""
-    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
     reader, writer = os.pipe()
     os.close(reader)
-    run = subprocess.run([sys.executable, '-m', 'emu', *words.split()], env=environment, text=True, **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | {stream: writer})
+    run = program_with(words, buffered, **{stream: writer})
     os.close(writer)
     assert run.returncode == code and len((run.stderr or '').splitlines()) == (code > 0 and stream == 'stdout')
 
@@ -234,9 +240,7 @@ def test_ctrl_c_while_modules_are_imported(capsys, monkeypatch):
 
 
 def test_output_on_a_full_disk():
-    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
-    with open('/dev/full', 'w') as full:
-        run = subprocess.run([sys.executable, '-m', 'emu', 'guest', 'list'], env=environment, text=True, stdout=full, stderr=subprocess.PIPE)
+    with open('/dev/full', 'w') as full: run = program_with('guest list', stdout=full)
     assert (run.returncode, run.stderr) == (1, 'emu: standard output: no space left on device\n')
 
 

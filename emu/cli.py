@@ -37,6 +37,10 @@ class Parser(argparse.ArgumentParser):
         if unknown: self.error(f'unrecognized arguments: {" ".join(unknown)}')
         return found, unknown
 
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """-machine is not -m achine."""
+        return []
+
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """An option's value may be '--', which Python 3.11 drops."""
         return self._get_value(action, '--') if arg_strings == ['--'] and action.option_strings else super()._get_values(action, arg_strings)
@@ -262,16 +266,15 @@ def command(commands: Any, name: str, do: Callable[[argparse.Namespace], int], t
 
 
 def spell(arguments: Sequence[str]) -> list[str]:
-    """`emu run`'s arguments as argparse wants them: one dash; a value in the same word, as it may begin with a dash."""
+    """`emu run`'s arguments as argparse wants them: one dash; a value in the same word, as it may begin with a dash. What is not ours stays as it is."""
     out, rest = [], list(arguments)
     while rest:
         word = rest.pop(0)
         name, equals, value = word.lstrip('-').partition('=')
-        if name in VALUED and word[:1] == '-' and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
-        elif name in FLAGS and word[:1] == '-' and not equals: out.append(f'-{name}')
-        elif word in ('-h', '-help', '--help'): out.append('-h')
-        elif name in VALUED: out.append(word)
-        else: out.append(f'--{word.lstrip("-")}' if word[:1] == '-' else word)  # not ours: argparse must not read -machine as -m achine
+        if word in ('-h', '-help', '--help'): out.append('-h')
+        elif word[:1] != '-' or name not in VALUED | FLAGS: out.append(word)
+        elif name in VALUED and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
+        else: out.append(f'-{name}{equals}{value}')
     return out
 
 

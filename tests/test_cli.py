@@ -122,8 +122,10 @@ def test_memory_suffixes(options, text, size):
 
 
 @pytest.mark.parametrize('words, message', [
-    (['run', '-machine', 'pc'], 'machine'),
-    (['run', '-kernel'], 'kernel'),
+    (['run', '-machine', 'pc'], 'unrecognized arguments: -machine pc ('),
+    (['run', '--smp=2'], 'unrecognized arguments: --smp=2 ('),
+    (['run', '-kernel'], 'argument -kernel: expected'),
+    (['run', '--kernel'], 'argument -kernel: expected'),
     (['run', '-m', 'lots'], "'lots'"),
     (['run', '-m', '-5'], "'-5'"),
     (['run', '-m', '--'], "'--'"),

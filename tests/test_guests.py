@@ -168,6 +168,15 @@ def test_apt_works_on_a_state_of_its_own(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_apt_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Nor do the temporary files stay of one that was interrupted."""
+    (tmp_path / 'apt-get').write_text('#!/bin/sh\nmktemp\n')
+    (tmp_path / 'apt-get').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    with Apt(tmp_path) as private: assert Path(private.errors.strip()).is_relative_to(private.root)
+    assert [path.name for path in tmp_path.iterdir()] == ['apt-get']
+
+
 def test_a_file_of_a_package(tmp_path):
     """deb(5): read through dpkg-deb, whatever its compression."""
     content = tmp_path / 'data/bin'

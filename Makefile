@@ -4,7 +4,8 @@ VENV := .venv
 EMU := $(VENV)/bin/emu
 STAMP := $(VENV)/installed
 # What the tests need of Debian: a compiler for the oracle that runs cases on the host's CPU; apt and dpkg-deb fetch guests; tshark takes the guest's packets
-# apart, e2fsck its file system; a desktop for the window, certificates for TLS; Bochs (its window is VNC's; bochs-term is the smallest package that it takes for a display); what floppies, CDs and ACPI tables are checked with.
+# apart, e2fsck its file system; a desktop for the window, certificates for TLS; Bochs (its window is VNC's; bochs-term is the smallest package that it takes
+# for a display); what floppies, CDs and ACPI tables are checked with.
 PACKAGES := gcc gcc-multilib apt dpkg tshark e2fsprogs xvfb xdotool libxi6 openssl bochs bochs-term acpica-tools mtools syslinux dosfstools xorriso
 
 run: $(STAMP)

@@ -1,6 +1,15 @@
-"""`python -m emu` is the `emu` command."""
+"""The `emu` command, also as `python -m emu`: Ctrl-C is one line from its first moment on, while the modules are imported."""
 import sys
 
-from emu.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Its exit code."""
+    try:
+        from emu import cli
+        return cli.main()
+    except KeyboardInterrupt:
+        print('emu: interrupted', file=sys.stderr)
+        return 1
+
+
+if __name__ == '__main__': sys.exit(main())

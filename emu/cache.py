@@ -4,14 +4,20 @@ $EMU_CACHE, else $XDG_CACHE_HOME/emu, else ~/.cache/emu. A file is 32 bytes of S
 """
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
+
+from emu.errors import EmuError, file_error
 
 
 def directory(*parts: str) -> Path:
     """The cache directory, or a folder in it; not made yet."""
     root = os.environ.get('EMU_CACHE') or (os.path.join(os.environ['XDG_CACHE_HOME'], 'emu') if os.environ.get('XDG_CACHE_HOME') else '~/.cache/emu')
-    return Path(root).expanduser().joinpath(*parts)
+    try:
+        return Path(root).expanduser().joinpath(*parts)
+    except RuntimeError:  # $HOME is not set, and the user has no entry in the system's list
+        raise EmuError('there is no home directory for the cache; EMU_CACHE=DIRECTORY names another place') from None
 
 
 def read(path: Path) -> bytes | None:
@@ -33,3 +39,12 @@ def write(path: Path, data: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def remove(entry: Path) -> None:
+    """Removes a file, or a directory with all in it."""
+    try:
+        if entry.is_dir() and not entry.is_symlink(): shutil.rmtree(entry)
+        else: entry.unlink()
+    except OSError as error:  # rmtree tells the last part of a name
+        raise file_error(entry, error) from None

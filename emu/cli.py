@@ -6,15 +6,14 @@ What a person did wrong is one line on stderr and exit code 1, or 2 where the co
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, NoReturn, Sequence
+from typing import Any, Callable, NoReturn, Sequence, TextIO
 
 from emu import __version__, cache
 from emu.boot.firmware import Boot
-from emu.errors import EmuError, file_error, reason
+from emu.errors import EmuError, file_error, reason, warn
 from emu.hw.rtc import BOOT_DRIVES
 from emu.isa.models import MODELS
 from emu.net import options as net
@@ -27,10 +26,20 @@ UNITS = {'': 20, 'K': 10, 'M': 20, 'G': 30}  # of sizes: a bare number is megaby
 
 
 class Parser(argparse.ArgumentParser):
-    """Usage errors are one line."""
+    """Usage errors are one line, which points to the help of the subcommand."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'{self.prog}: {message} (`{self.prog} -h` helps)\n')
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What a subcommand does not know is its own error, not that of the whole command."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown: self.error(f'unrecognized arguments: {" ".join(unknown)}')
+        return found, unknown
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """-machine is not -m achine."""
+        return []
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """An option's value may be '--', which Python 3.11 drops."""
@@ -89,8 +98,9 @@ def logs(text: str) -> frozenset[str]:
 
 
 def serial(text: str) -> str:
-    """What -serial takes."""
+    """What -serial takes. There is no monitor to share the terminal with, so QEMU's mon:stdio is stdio."""
     kind, _, rest = text.partition(':')
+    if text == 'mon:stdio': return 'stdio'
     if text in ('stdio', 'null', 'none', 'display') or kind in ('file', 'unix') and rest: return text
     raise argparse.ArgumentTypeError(f"'{text}' is none of stdio, file:F, null, none, unix:P, display")
 
@@ -184,7 +194,8 @@ RUN: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ('snapshot', '', {}, 'what the guest writes to its disks is forgotten at the end'),
     ('cpu', 'MODEL', {}, f"the processor that CPUID tells of: {', '.join(MODELS)}"),
     ('serial', 'LINE', dict(action='append', type=serial),
-     'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server listens), display (those who view the machine); repeated: COM2 to COM4'),
+     'COM1: stdio (the default), file:F, null, none (no port), unix:P (connects to a socket; unix:P,server waits for who connects to it, unix:P,server,nowait does not), '
+     'display (those who view the machine); repeated: COM2 to COM4'),
     ('parallel', 'PRINTER', dict(type=parallel), 'what LPT1 prints goes to file:F or null (the default); none: no such port'),
     ('speaker', 'FILE', {}, 'the PC speaker, recorded as WAV from the first sound on'),
     ('nographic', '', dict(dest='display', action='store_const', const='none'), 'no window; COM1 is on this terminal anyway'),
@@ -255,15 +266,15 @@ def command(commands: Any, name: str, do: Callable[[argparse.Namespace], int], t
 
 
 def spell(arguments: Sequence[str]) -> list[str]:
-    """`emu run`'s arguments as argparse wants them: one dash; a value in the same word, as it may begin with a dash."""
+    """`emu run`'s arguments as argparse wants them: one dash; a value in the same word, as it may begin with a dash. What is not ours stays as it is."""
     out, rest = [], list(arguments)
     while rest:
         word = rest.pop(0)
         name, equals, value = word.lstrip('-').partition('=')
-        if name in VALUED and word[:1] == '-' and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
-        elif name in FLAGS and word[:1] == '-' and not equals: out.append(f'-{name}')
-        elif word in ('-h', '-help', '--help') or name in VALUED: out.append(word)
-        else: out.append(f'--{word.lstrip("-")}' if word[:1] == '-' else word)  # not ours: argparse must not read -machine as -m achine
+        if word in ('-h', '-help', '--help'): out.append('-h')
+        elif word[:1] != '-' or name not in VALUED | FLAGS: out.append(word)
+        elif name in VALUED and (equals or rest): out.append(f'-{name}={value if equals else rest.pop(0)}')
+        else: out.append(f'-{name}{equals}{value}')
     return out
 
 
@@ -349,7 +360,7 @@ def do_cache(arguments: argparse.Namespace) -> int:
     for entry in entries:
         files = [entry] if entry.is_file() else [path for path in entry.rglob('*') if path.is_file() and not path.is_symlink()]
         print(f'{sum(path.stat().st_size for path in files) / 1e6:10.1f} MB  {entry}')
-        if arguments.action == 'clear': remove(entry)
+        if arguments.action == 'clear': cache.remove(entry)
         elif entry == folder:
             for version, segments, images, taken in archive.overview(folder):
                 of = 'this version' if version == translator() else f'version {version}'
@@ -364,29 +375,43 @@ def translator() -> str:
     return optimise.version()
 
 
-def remove(entry: Path) -> None:
-    """A file, or a directory with all in it."""
-    try:
-        if entry.is_dir() and not entry.is_symlink(): shutil.rmtree(entry)
-        else: entry.unlink()
-    except OSError as error:  # rmtree tells the last part of a name
-        raise file_error(entry, error) from None
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     for name in ('stdout', 'stderr'):  # one that was closed when Python started
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))
     if words[:1] == ['run']: words[1:] = spell(words[1:])
-    arguments = parser().parse_args(words)
     try:
-        return int(arguments.do(arguments))
+        return perform(words)
     except EmuError as error:
-        message = str(error)
+        return failed(str(error))
     except OSError as error:  # a directory that cannot be written, a full disk, no memory
-        message = str(file_error(error.filename, error)) if error.filename else reason(error)
-    except KeyboardInterrupt:
-        message = 'interrupted'
-    print(f'emu: {message}', file=sys.stderr)
+        return failed(str(file_error(error.filename, error)) if error.filename else reason(error))
+    finally:
+        flush(sys.stderr)
+
+
+def perform(words: Sequence[str]) -> int:
+    """A command, and what it printed; its exit code."""
+    try:
+        arguments = parser().parse_args(words)
+        return int(arguments.do(arguments))
+    except BrokenPipeError:  # standard output's; all other pipes and sockets have somebody who cares
+        return 0
+    finally:
+        flush(sys.stdout)
+
+
+def failed(message: str) -> int:
+    """Says why; the exit code."""
+    warn(message)
     return 1
+
+
+def flush(stream: TextIO) -> None:
+    """What was printed goes out now: when Python ends, it would complain in its own words, and change the exit code. A reader who has seen enough (`| head`) is no error."""
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError): raise file_error('standard output', error) from None

@@ -8,6 +8,7 @@ unimp    the first access to each port and page where nothing answers
 
 Nothing of it costs anything when it is off: `State.logging` is looked at where instructions are decoded and interrupts delivered, the bus asks its hooks.
 """
+import contextlib
 import ctypes
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from emu.cpu import Cpu
 from emu.decoder.decode import decode_bytes
 from emu.decoder.text import disassemble
-from emu.errors import file_error
+from emu.errors import file_error, warn
 from emu.hw.bus import Bus
 from emu.isa.interrupts import EXTERNAL, SOFTWARE
 from emu.isa.state import CS, LOG_CODE, LOG_INTERRUPTS, SS
@@ -28,7 +29,7 @@ class Log:
     def __init__(self, kinds: frozenset[str], path: Path | None, cpu: Cpu, bus: Bus):
         self.path, self.cpu, self.m = path, cpu, cpu.state
         try:
-            self.out = open(path, 'w', buffering=1) if path else sys.stderr
+            self.out = open(path or sys.stderr.fileno(), 'w', buffering=1, closefd=path is not None)
         except OSError as error:
             raise file_error(path, error) from None
         self.seen: dict[int, bytes] = {}  # linear address -> the instruction's bytes
@@ -41,11 +42,13 @@ class Log:
         if 'unimp' in kinds: bus.unimplemented = self.unimplemented
 
     def line(self, text: str) -> None:
-        """One line."""
+        """One line. A full disk, or a reader that has gone, ends the log and not the run."""
+        if self.out.closed: return
         try:
             print(text, file=self.out)
         except OSError as error:
-            raise file_error(self.path or 'stderr', error) from None
+            warn(f'{file_error(self.path or "stderr", error)}: the log ends here')
+            with contextlib.suppress(OSError): self.out.close()  # it tries to write the rest once more
 
     def place(self) -> str:
         """CS:EIP."""

@@ -78,6 +78,7 @@ class Options:
         if self.memory % 4096: raise EmuError(f'-m: {self.memory} bytes are not whole pages of 4096')
         if not TCACHE_MIN <= self.tcache_size <= TCACHE_MAX: raise EmuError(f'-tcache-size: {self.tcache_size} bytes; from 64K to 1G can be had')
         if empty := [name for name in ('kernel', 'initrd', 'bios', 'vgabios') if getattr(self, name) == '']: raise EmuError(f"-{empty[0]}: '' is no file")
+        if alone := [name for name in ('initrd', 'append') if getattr(self, name) and not self.kernel]: raise EmuError(f'-{alone[0]}: there is no -kernel that it is for')
         if self.trace and self.engine not in ('stencils', 'optimise'): raise EmuError(f'-trace: -engine {self.engine} makes no translations')
         if len(self.serial) > 4: raise EmuError(f'-serial: {len(self.serial)} serial ports; there are COM1 to COM4')
         if self.boot.menu and self.bios == 'own' and not self.kernel: raise EmuError('-boot menu=on: not implemented: our own BIOS has no boot menu; -bios seabios has one')

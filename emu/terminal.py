@@ -5,6 +5,7 @@ only while the guest has room, so a pipe waits for it. End of input is no end of
 `Console` also puts a terminal into raw mode, in which Ctrl-C is the guest's, and puts it back however the program ends (but by SIGKILL).
 """
 import atexit
+import contextlib
 import errno
 import os
 import select
@@ -14,16 +15,18 @@ import termios
 from pathlib import Path
 from typing import Any, Callable
 
-from emu.errors import EmuError, file_error
+from emu.errors import EmuError, file_error, warn
 from emu.server.loop import Loop
-from emu.server.sockets import listen_unix
+from emu.server.sockets import accept, listen_unix, remove
 
 ESCAPE = 0x01  # Ctrl-A
 HELP = """
 Ctrl-A h       this list
+Ctrl-A c       this list, too: in place of QEMU's monitor there is `emu ctl`, for a run with -control
 Ctrl-A x       quit emu
 Ctrl-A Ctrl-A  send Ctrl-A to the guest
 """
+SERVER, NOWAIT = {'server', 'server=on'}, {'nowait', 'wait=off'}  # words of -serial unix:
 CHUNK = 4096
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG  # a disk, a user's share of it, a file
 PIPE = 512  # bytes that a pipe takes at once if it takes any (POSIX, PIPE_BUF)
@@ -74,7 +77,7 @@ class Line:
                 select.select([], [self.sink], [])
             except OSError as error:
                 self.sink = None
-                if error.errno in FULL: print(f'emu: {file_error(self.name, error)}: what the guest sends from here on is lost', file=sys.stderr)
+                if error.errno in FULL: warn(f'{file_error(self.name, error)}: what the guest sends from here on is lost')
 
     def close(self) -> None:
         """Gives everything back."""
@@ -110,17 +113,17 @@ class Console(Line):
             if self.escaped:
                 self.escaped = False
                 if byte == ord('x') and self.loop: self.loop.ask_to_quit()
-                elif byte == ord('h'): self.send(HELP.encode())
+                elif byte in b'hc': self.send(HELP.encode())
                 if byte != ESCAPE: continue
             out.append(byte)
         return bytes(out)
 
     def restore(self) -> None:
-        """The terminal as it was."""
-        if self.saved:
-            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)
-            self.saved = None
-            atexit.unregister(self.restore)
+        """The terminal as it was, if it is still there."""
+        saved, self.saved = self.saved, None
+        if not saved: return
+        atexit.unregister(self.restore)
+        with contextlib.suppress(termios.error): termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
     def close(self) -> None:
         self.restore()
@@ -151,13 +154,10 @@ class File(Line):
 
 
 class Socket(Line):
-    """-serial unix:P: connects to a listening socket; with ',server' it is the one that listens, and the run begins when someone has connected."""
+    """-serial unix:P: connects to a listening socket; with `listen` it is the one that listens, and the run begins when someone has connected."""
 
-    def __init__(self, spec: str):
-        path, *words = spec.split(',')
-        listen = 'server' in words or 'server=on' in words
-        if unknown := set(words) - {'server', 'server=on'}: raise EmuError(f"-serial unix: unknown word '{unknown.pop()}'; there is 'server'")
-        if listen: self.socket = accept(path)
+    def __init__(self, path: str, listen: bool = False):
+        if listen: self.socket = wait_for(path)
         else:
             self.socket = socket.socket(socket.AF_UNIX)
             try:
@@ -170,20 +170,69 @@ class Socket(Line):
         self.socket.close()
 
 
-def accept(path: str) -> socket.socket:
+class Server(Line):
+    """-serial unix:P,server,nowait: the run begins at once. Who connects has the line until he hangs up, then the next one; while there is nobody, what the guest sends is lost."""
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.listener, self.path = listen_unix(path, '-serial unix:', 1), path
+        self.made = os.stat(path)
+        self.peer: socket.socket | None = None
+
+    def connect(self, loop: Loop, receive: Callable[[bytes], object], room: Callable[[], bool]) -> None:
+        super().connect(loop, receive, room)
+        loop.watch(self.listener.fileno(), self.accept)
+
+    def accept(self) -> None:
+        """Somebody connects: the next one waits."""
+        assert self.loop
+        self.peer = accept(self.listener, True, b'')
+        if not self.peer: return
+        self.source = self.sink = self.peer.fileno()
+        self.loop.watch(self.listener.fileno())
+        self.resume()
+
+    def read(self) -> bytes:
+        data = super().read()
+        if not data and self.source is None: self.hang_up()
+        return data
+
+    def hang_up(self) -> None:
+        """The peer has."""
+        assert self.loop and self.peer
+        self.peer.close()
+        self.sink = None
+        self.loop.watch(self.listener.fileno(), self.accept)
+
+    def close(self) -> None:
+        if self.peer: self.peer.close()
+        self.listener.close()
+        remove(self.path, self.made)
+
+
+def wait_for(path: str) -> socket.socket:
     """Waits for one connection to a socket file that exists as long as it waits."""
     with listen_unix(path, '-serial unix:', 1) as listener:
         listener.setblocking(True)
-        print(f'emu: waiting for a connection to {path}', file=sys.stderr)
+        warn(f'waiting for a connection to {path}')
         try:
             return listener.accept()[0]
         finally:
             os.unlink(path)
 
 
+def open_unix(spec: str) -> Line:
+    """PATH and, as QEMU spells them, `server` and `nowait`."""
+    path, *words = spec.split(',')
+    if unknown := set(words) - SERVER - NOWAIT: raise EmuError(f"-serial unix: unknown word '{min(unknown)}'; there are server and nowait")
+    if not NOWAIT.intersection(words): return Socket(path, bool(SERVER.intersection(words)))
+    if not SERVER.intersection(words): raise EmuError('-serial unix: nowait is for a server')
+    return Server(path)
+
+
 def open_serial(spec: str) -> Line:
     """The line that -serial asks for."""
     kind, _, rest = spec.partition(':')
     if kind == 'file': return File(rest)
-    if kind == 'unix': return Socket(rest)
+    if kind == 'unix': return open_unix(rest)
     return Console() if kind == 'stdio' else Line()

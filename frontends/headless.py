@@ -144,19 +144,21 @@ def main() -> NoReturn:
     """The command line."""
     arguments = argparse.ArgumentParser(prog='emu view --headless', description='A client without a screen.')
     arguments.add_argument('address')
-    arguments.add_argument('--script', type=argparse.FileType(), default='-', help='what to do (default: from standard input)')
+    arguments.add_argument('--script', default='-', help='what to do (default: from standard input)')
     arguments.add_argument('--view-only', action='store_true')
     given = arguments.parse_args()
     where = ''
     try:
         script = Script(given.address, given.view_only)
-        for number, line in enumerate(given.script, 1):
-            where = f'line {number}: {line.strip()}: '
-            words = shlex.split(line, comments=True)
-            if words: script.do(words[0], words[1:])
+        with open(0 if given.script == '-' else given.script) as lines:
+            for number, line in enumerate(lines, 1):
+                where = f'line {number}: {line.strip()}: '
+                words = shlex.split(line, comments=True)
+                if words: script.do(words[0], words[1:])
     except (Ended, Failed, ValueError, OSError) as error:
-        print(f'emu view: {where}{error}', file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f'emu view: {where}{error}')
+    except KeyboardInterrupt:
+        sys.exit('emu view: interrupted')
     sys.exit(0)
 
 

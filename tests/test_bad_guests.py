@@ -15,7 +15,7 @@ from tests.conftest import ALL
 
 DONE = 2 * 0x10 + 1
 EXIT = 'mov dx, 0x501; mov al, 0x10; out dx, al'
-ENVIRONMENT = os.environ | {'PYTHONPATH': str(Path(__file__).parents[1])}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'} | {'PYTHONPATH': str(Path(__file__).parents[1])}
 
 
 def run(folder: Path, source: str, *options: str, **environment: str) -> tuple[int, str, list[str]]:
@@ -59,6 +59,8 @@ def test_reset_of_a_guest(tmp_path: Path) -> None:
     assert run(tmp_path, 'mov al, 0xfe; out 0x64, al; hlt', '-no-reboot') == (0, '', [])
     again = f'in al, 0x71; mov al, 0x3f; out 0x70, al; in al, 0x71; cmp al, 0x77; je second; mov al, 0x77; out 0x71, al; mov al, 0xfe; out 0x64, al; hlt; second: {EXIT}'
     assert run(tmp_path, again) == (DONE, '', [])
+    line = f'{sys.executable} -m emu run -m 16 -kernel <(cat {tmp_path}/kernel) -debug-exit 0x501'  # from a pipe, too, which can be read only once
+    assert subprocess.run(['bash', '-c', line], stdin=subprocess.DEVNULL, timeout=600, env=ENVIRONMENT).returncode == DONE
 
 
 def test_debug_exit(tmp_path: Path) -> None:
@@ -75,6 +77,11 @@ def test_closed_streams(tmp_path: Path, closed: str) -> None:
     done = subprocess.run(['sh', '-c', line], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
     said = 'emu: the CPU is halted for good (HLT with interrupts off)\n' if closed == '>&-' else ''
     assert (done.returncode, done.stderr) == (0, said) and done.stdout.startswith('guest\n') == (closed == '2>&-')
+
+
+def test_demo_without_standard_input() -> None:
+    done = subprocess.run(['sh', '-c', f'{sys.executable} -m emu demo <&-'], capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (0, '') and 'emu demo' in done.stdout
 
 
 HELLO = f"mov dx, 0x3f8; mov al, 'h'; out dx, al; mov al, 'i'; out dx, al; {EXIT}"

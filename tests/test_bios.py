@@ -321,12 +321,13 @@ def test_any_call(tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[in
     boot(folder, source)
 
 
-def test_nothing_to_boot(tmp_path: Path) -> None:
-    """INT 18h: says so, and waits for a key."""
+def test_nothing_to_boot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """INT 18h: says so, on stderr too, since there may be no window, and waits for a key."""
     path = tmp_path / 'empty'
     path.write_bytes(bytes(1 << 20))
 
     def during(run: Run) -> None:
         if 'No bootable medium' in run.text(): run.machine.code = 0
     assert 'No bootable medium' in Run(Drive(str(path)), during=during).text()
+    assert capsys.readouterr().err == 'emu: the BIOS finds no bootable medium\n'
 

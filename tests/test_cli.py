@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emu.__main__ import main as program
 from emu.boot.firmware import Boot
 from emu.cli import main
 from emu.options import Drive, Options
@@ -102,6 +103,13 @@ def test_drives_that_have_no_place(options, capsys, words, message):
 def test_serial_may_be_repeated(options):
     assert options('-kernel', 'k').serial == ('stdio',)
     assert options('-kernel', 'k', '-serial', 'null', '-serial', 'file:f').serial == ('null', 'file:f')
+
+
+def test_the_serial_line_that_nographic_has_in_qemu(options):
+    """There the monitor is behind Ctrl-A c; the other keys are the same."""
+    assert options('-kernel', 'k', '-serial', 'mon:stdio').serial == ('stdio',)
+
+
 def test_boot(options):
     """As QEMU takes it."""
     assert options('-boot', 'd').boot == Boot('d') and options().boot == Boot('cad')
@@ -114,8 +122,10 @@ def test_memory_suffixes(options, text, size):
 
 
 @pytest.mark.parametrize('words, message', [
-    (['run', '-machine', 'pc'], 'machine'),
-    (['run', '-kernel'], 'kernel'),
+    (['run', '-machine', 'pc'], 'unrecognized arguments: -machine pc ('),
+    (['run', '--smp=2'], 'unrecognized arguments: --smp=2 ('),
+    (['run', '-kernel'], 'argument -kernel: expected'),
+    (['run', '--kernel'], 'argument -kernel: expected'),
     (['run', '-m', 'lots'], "'lots'"),
     (['run', '-m', '-5'], "'-5'"),
     (['run', '-m', '--'], "'--'"),
@@ -157,6 +167,16 @@ def test_usage_errors(capsys, words, message):
     assert message in usage_error(capsys, *words)
 
 
+@pytest.mark.parametrize('command, words', [
+    ('run', '-x'), ('run', 'extra'), ('setup', '-x'), ('demo', 'extra'), ('guest', '-x'), ('guest get', ''), ('guest get', '-x linux'), ('guest list', 'x'), ('ctl', ''),
+    ('ctl', 'p c -x'), ('view', 'p q'), ('bench', '-x'), ('cache', 'foo'), ('cache', '-x'),
+])
+def test_usage_errors_point_to_the_help_of_the_subcommand(capsys, command, words):
+    assert f'(`emu {command} -h` helps)' in usage_error(capsys, *command.split(), *words.split())
+    with pytest.raises(SystemExit) as end: main([*command.split(), '-h'])
+    assert end.value.code == 0
+
+
 @pytest.mark.parametrize('words, message', [
     (['-kernel', 'k', '-m', '0'], '-m: 0 MB'),
     (['-kernel', 'k', '-m', '999999'], '-m: 999999 MB'),
@@ -169,6 +189,8 @@ def test_usage_errors(capsys, words, message):
     (['-bios', '/nowhere/b'], '/nowhere/b: no such file'),
     (['-kernel', ''], "-kernel: '' is no file"),
     (['-kernel', 'k', '-initrd', ''], "-initrd: '' is no file"),
+    (['-hda', 'd', '-initrd', 'i'], '-initrd: there is no -kernel'),
+    (['-append', 'console=ttyS0'], '-append: there is no -kernel'),
     (['-bios', __file__], 'no BIOS'),
 ])
 def test_nonsense_values(capsys, words, message):
@@ -193,7 +215,45 @@ def test_command_is_a_program():
     assert subprocess.run([sys.executable, '-m', 'emu', 'run', '-x'], capture_output=True).returncode == 2
 
 
-@pytest.mark.parametrize('words', [['-h'], ['run', '-h'], ['run', '--help'], ['guest', '-h'], ['--version']])
+def program_with(words, buffered=True, **streams):
+    """`emu ...` as users have it: Python buffers what is printed."""
+    environment = os.environ | {'PYTHONUNBUFFERED': '' if buffered else '1'}
+    return subprocess.run([sys.executable, '-m', 'emu', *words.split()], env=environment, text=True, **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | streams)
+
+
+@pytest.mark.parametrize('buffered', [True, False])
+@pytest.mark.parametrize('words, code', [('guest list', 0), ('run -h', 0), ('run -x', 2), ('run -kernel /nowhere/k', 1)])
+@pytest.mark.parametrize('stream', ['stdout', 'stderr'])
+def test_output_that_nobody_reads(words, code, stream, buffered):
+    """`emu guest list | true`: no word of Python's, and the exit code is still the command's."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = program_with(words, buffered, **{stream: writer})
+    os.close(writer)
+    assert run.returncode == code and len((run.stderr or '').splitlines()) == (code > 0 and stream == 'stdout')
+
+
+def test_ctrl_c_while_modules_are_imported(capsys, monkeypatch):
+    """A module stands for the one that is being imported."""
+    class Slow(types.ModuleType):
+        def __getattr__(self, name): raise KeyboardInterrupt
+    monkeypatch.setattr('emu.cli', Slow('cli'))
+    assert program() == 1 and one_line(capsys) == 'emu: interrupted\n'
+
+
+def test_output_on_a_full_disk():
+    with open('/dev/full', 'w') as full: run = program_with('guest list', stdout=full)
+    assert (run.returncode, run.stderr) == (1, 'emu: standard output: no space left on device\n')
+
+
+def test_no_home_directory(capsys, monkeypatch):
+    """A user id without a name, as in a container."""
+    for name in ('EMU_CACHE', 'XDG_CACHE_HOME', 'HOME'): monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr('os.getuid', lambda: 4_000_000_000)
+    assert main(['cache']) == 1 and 'EMU_CACHE' in one_line(capsys)
+
+
+@pytest.mark.parametrize('words', [['-h'], ['run', '-h'], ['run', '--help'], ['run', '-help'], ['guest', '-h'], ['--version']])
 def test_help(capsys, words):
     with pytest.raises(SystemExit) as end:
         main(words)

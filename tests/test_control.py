@@ -230,7 +230,7 @@ def test_socket_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o600
     words = [sys.executable, '-m', 'emu', 'run', '-kernel', str(tmp_path / 'kernel'), '-control']
     second = subprocess.run([*words, str(run.path)], capture_output=True, text=True, timeout=PATIENCE)
-    assert (second.returncode, second.stderr) == (1, f'emu: --control {run.path}: another emu is listening there\n')
+    assert (second.returncode, second.stderr) == (1, f'emu: -control {run.path}: another emu is listening there\n')
     assert run.ctl('query-status').returncode == 0
     run.process.send_signal(signal.SIGKILL)
     run.process.wait()
@@ -241,9 +241,9 @@ def test_socket_file(tmp_path: Path) -> None:
     assert run.process.wait(PATIENCE) == 0 and not run.path.exists()
     run.path.write_text('mine')
     third = subprocess.run([*words, str(run.path)], capture_output=True, text=True, timeout=PATIENCE)
-    assert (third.returncode, third.stderr) == (1, f'emu: --control {run.path}: this file exists, and is no socket\n') and run.path.read_text() == 'mine'
+    assert (third.returncode, third.stderr) == (1, f'emu: -control {run.path}: this file exists, and is no socket\n') and run.path.read_text() == 'mine'
     fourth = subprocess.run([*words, '/nowhere/c'], capture_output=True, text=True, timeout=PATIENCE)
-    assert (fourth.returncode, fourth.stderr) == (1, 'emu: --control /nowhere/c: no such file or directory\n')
+    assert (fourth.returncode, fourth.stderr) == (1, 'emu: -control /nowhere/c: no such file or directory\n')
 
 
 # --- emu ctl ----------------------------------------------------------------------------------------------------------------------------------

@@ -545,3 +545,6 @@ def test_script(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, '') and '"running"' in done.stdout and (tmp_path / 'a.png').read_bytes()[:4] == b'\x89PNG'
     done = subprocess.run([sys.executable, '-m', 'emu', 'view', '--headless', run.path], input='nonsense 1', capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1 and done.stderr.startswith('emu view: line 1: nonsense 1: no such command')
+    words = [sys.executable, '-m', 'emu', 'view', '--headless', run.path, '--script', '/nowhere/s']
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1 and done.stderr.startswith('emu view: ') and '/nowhere/s' in done.stderr and done.stderr.count('\n') == 1

@@ -59,6 +59,24 @@ def test_what_does_not_match_is_made_again(made, damage):
     assert len(made) == 2 and files['kernel'].read_text() in ('one', 'two')
 
 
+@pytest.mark.parametrize('garbage', [lambda place: place.write_text('x'), lambda place: place.symlink_to('nowhere'), lambda place: place.symlink_to(place.parent)],
+                         ids=['file', 'dangling link', 'link'])
+def test_garbage_in_its_place_is_removed(made, garbage):
+    place = guests.directory('toy')
+    place.parent.mkdir(parents=True)
+    garbage(place)
+    assert guests.get('toy')['kernel'].read_text() == 'one' and place.is_dir() and not place.is_symlink()
+
+
+def test_who_waits_for_another_emu_is_told(made, tmp_path, capsys):
+    lock = tmp_path / 'toy.lock'
+    with ThreadPoolExecutor() as pool, guests.locked(lock):
+        assert capsys.readouterr().err == ''
+        waiting = pool.submit(lambda: guests.locked(lock).__enter__())
+        while not (said := capsys.readouterr().err): time.sleep(0.01)
+        assert not waiting.done() and said == 'emu: waiting for another emu that makes toy\n'
+
+
 def test_a_failure_keeps_nothing(made, monkeypatch):
     def fails(folder: Path) -> dict[str, str]:
         (folder / 'half').write_text('x')
@@ -148,6 +166,15 @@ def test_apt_works_on_a_state_of_its_own(tmp_path, monkeypatch):
         paths = [word.partition('=')[2] for word in private.options if word.startswith('Dir::')]
         assert len(paths) == 4 and all(Path(path).is_relative_to(private.root) for path in paths)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_apt_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Nor do the temporary files stay of one that was interrupted."""
+    (tmp_path / 'apt-get').write_text('#!/bin/sh\nmktemp\n')
+    (tmp_path / 'apt-get').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+    with Apt(tmp_path) as private: assert Path(private.errors.strip()).is_relative_to(private.root)
+    assert [path.name for path in tmp_path.iterdir()] == ['apt-get']
 
 
 def test_a_file_of_a_package(tmp_path):

@@ -1,6 +1,5 @@
 """emu/server/loop.py: callbacks for files that are ready, and waits that end when they should."""
 import os
-import signal
 import socket
 import threading
 import time
@@ -10,7 +9,7 @@ import pytest
 
 from emu.machine import Machine
 from emu.options import Drive, Options
-from emu.server.loop import Loop, signals
+from emu.server.loop import ENDING, Loop, signals
 from tests.bios_machine import disk
 
 
@@ -85,7 +84,7 @@ def test_wake_and_quit_from_another_thread(loop: Loop) -> None:
     loop.poll(0)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize('number', ENDING)
 def test_signal_wakes_the_wait_at_once(loop: Loop, number: int) -> None:
     undo = signals(loop)
     threading.Timer(0.05, os.kill, (os.getpid(), number)).start()

@@ -1,10 +1,14 @@
 """-parallel and -speaker: what a guest prints and plays is in the host's files."""
+import os
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
 import pytest
 
-from tests.test_bad_guests import DONE, run
+from emu.assembler import assemble_elf
+from tests.test_bad_guests import DONE, ENVIRONMENT, run
 
 EXIT = 'mov dx, 0x501; mov al, 0x10; out dx, al'
 PRINT = """
@@ -70,6 +74,31 @@ def test_speaker(tmp_path: Path) -> None:
 ], ids=['parallel', 'debugcon', 'serial'])
 def test_a_full_disk_is_told_once_and_ends_no_run(tmp_path: Path, source: str, words: list[str]) -> None:
     assert run(tmp_path, f'{source}; {EXIT}; text: .asciz "Hello"', *words) == (DONE, '', ['emu: /dev/full: no space left on device: what the guest sends from here on is lost'])
+
+
+LOGGED = f'mov ecx, 20000; 1: in al, 0x61; loop 1b; {EXIT}'
+
+
+def test_a_log_on_a_full_disk_ends_no_run(tmp_path: Path) -> None:
+    """It is told once; the guest's end comes long after."""
+    assert run(tmp_path, LOGGED, '-d', 'io', '-D', '/dev/full') == (DONE, '', ['emu: /dev/full: no space left on device: the log ends here'])
+
+
+def test_a_log_that_nobody_reads_ends_no_run(tmp_path: Path) -> None:
+    """stderr is full, or has no reader any more: `emu run -d io 2>&1 | head`."""
+    (tmp_path / 'kernel').write_bytes(assemble_elf(LOGGED))
+    words = [sys.executable, '-m', 'emu', 'run', '-m', '16', '-kernel', str(tmp_path / 'kernel'), '-debug-exit', '0x501', '-d', 'io']
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open('/dev/full', 'w') as full, open(writer, 'w') as broken:
+        for place in (full, broken): assert subprocess.run(words, stdin=subprocess.DEVNULL, stderr=place, timeout=600, env=ENVIRONMENT).returncode == DONE
+
+
+@pytest.mark.parametrize('option, code', [('-trace', 1), ('-stats', 1), ('-speaker', DONE)])
+def test_other_files_on_a_full_disk(tmp_path: Path, option: str, code: int) -> None:
+    """A trace or statistics that are not whole are a failure; a recording ends earlier."""
+    ended, out, lines = run(tmp_path, f'{BEEP} {EXIT}', '-icount', option, '/dev/full')
+    assert (ended, out, len(lines)) == (code, '', 1) and lines[0].startswith('emu: /dev/full: no space left on device')
 
 
 def test_files_that_cannot_be(tmp_path: Path) -> None:

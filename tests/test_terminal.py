@@ -1,4 +1,5 @@
 """The guest's serial line: keys, raw mode and its end on a pseudo-terminal, pipes, files, sockets."""
+import fcntl
 import os
 import pty
 import select
@@ -13,11 +14,12 @@ import time
 import pytest
 
 from emu.errors import EmuError
-from emu.server.loop import Loop, signals
-from emu.terminal import Console, Line, Socket, open_serial
+from emu.server.loop import ENDING, Loop, signals
+from emu.terminal import Console, Line, open_serial
 
 # Echoes what the guest would get, in brackets, until it is to quit; 'E' raises.
 PROGRAM = """
+import sys
 from emu.server.loop import Loop, signals
 from emu.terminal import open_serial
 def receive(data):
@@ -45,13 +47,16 @@ class Guest:
 
 
 class Typist:
-    """PROGRAM on a pseudo-terminal."""
+    """PROGRAM on a pseudo-terminal, run by `starter`."""
+
+    def __init__(self, *starter):
+        self.starter = starter
 
     def __enter__(self):
         self.master, slave = pty.openpty()
         self.before = termios.tcgetattr(slave)
         self.slave = slave
-        self.process = subprocess.Popen([sys.executable, '-c', PROGRAM], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*self.starter, sys.executable, '-c', PROGRAM], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
         self.seen = b''
         self.expect(b'ready')
         return self
@@ -103,11 +108,33 @@ def test_ctrl_a_h_lists_the_keys_and_ctrl_a_twice_sends_one():
         t.expect(b'[a\x01b]')
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize('number', ENDING)
 def test_signals_end_the_run_cleanly(number):
+    """All whose default action would kill the process and leave the terminal raw."""
     with Typist() as t:
         t.process.send_signal(number)
         t.expect(b'over')
+        t.assert_ended(0)
+
+
+def test_a_terminal_that_goes_away_ends_the_run_cleanly():
+    """Its window is closed, or the connection to it: SIGHUP, and the terminal can no longer be put back."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([sys.executable, '-c', PROGRAM.replace("'over', flush=True", "'over', file=sys.stderr")], stdin=slave, stdout=slave, stderr=subprocess.PIPE,
+                               start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(slave)
+    assert os.read(master, 5) == b'ready'
+    os.close(master)
+    assert process.communicate(timeout=10)[1] == b'over\n' and process.returncode == 0
+
+
+def test_ignored_signals_stay_ignored():
+    """As nohup does it; and SIGINT where a script has put the run into the background (POSIX shell, 2.11)."""
+    with Typist('sh', '-c', 'trap "" HUP; exec "$0" "$@"') as t:
+        t.process.send_signal(signal.SIGHUP)
+        t.type(b'a')
+        t.expect(b'[a]')
+        t.process.terminate()
         t.assert_ended(0)
 
 
@@ -231,7 +258,7 @@ def test_unix_socket_as_server(tmp_path):
     """In place of a socket whose owner was killed."""
     with socket.socket(socket.AF_UNIX) as left: left.bind(f'{tmp_path}/s')
     lines = []
-    thread = threading.Thread(target=lambda: lines.append(Socket(f'{tmp_path}/s,server')))
+    thread = threading.Thread(target=lambda: lines.append(open_serial(f'unix:{tmp_path}/s,server')))
     thread.start()
     peer = socket.socket(socket.AF_UNIX)
     for _ in range(100):
@@ -245,7 +272,38 @@ def test_unix_socket_as_server(tmp_path):
     peer.close()
 
 
-@pytest.mark.parametrize('spec', ['file:/nowhere/log', 'unix:/nowhere/s', 'unix:/tmp/s,serve'])
+@pytest.mark.parametrize('words', ['server,nowait', 'server=on,wait=off'])
+def test_unix_socket_as_server_that_does_not_wait(tmp_path, words):
+    """As QEMU's: what the guest sends to nobody is lost; one after the other may have the line."""
+    line = open_serial(f'unix:{tmp_path}/s,{words}')
+    guest = Guest(line)
+    for name in (b'one', b'two'):
+        line.send(b'lost')
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(f'{tmp_path}/s')
+            peer.sendall(name)
+            while not guest.got.endswith(name): assert guest.loop.poll(10)
+            line.send(b'hello ' + name)
+            assert peer.recv(20) == b'hello ' + name
+        assert guest.loop.poll(10)
+    assert guest.got == b'onetwo' and not guest.loop.poll(0)
+    line.close()
+    assert not os.path.exists(f'{tmp_path}/s')
+
+
+def test_who_hangs_up_while_the_guest_sends(tmp_path):
+    line = open_serial(f'unix:{tmp_path}/s,server,nowait')
+    guest = Guest(line)
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(f'{tmp_path}/s')
+            assert guest.loop.poll(10)
+        line.send(b'x' * 1000)
+        while guest.loop.poll(0): pass
+    line.close()
+
+
+@pytest.mark.parametrize('spec', ['file:/nowhere/log', 'unix:/nowhere/s', 'unix:/tmp/s,serve', 'unix:/nowhere/s,server,nowait', 'unix:/tmp/s,nowait'])
 def test_lines_that_cannot_be(spec):
-    with pytest.raises(EmuError, match='no such file|unknown word'):
+    with pytest.raises(EmuError, match='no such file|unknown word|is for a server'):
         open_serial(spec)

@@ -1,6 +1,8 @@
 """Worker processes: what they answer, that one that dies is replaced, and what they keep of their parent."""
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import Future
 from typing import Any
 
@@ -60,3 +62,10 @@ def test_interrupting_the_parent_does_not_end_it() -> None:
     os.kill(pid, signal.SIGINT)
     assert result(workers, workers.submit(os.getpid)) == pid
     workers.close()
+
+
+def test_a_parent_that_has_gone_is_no_error() -> None:
+    """Ctrl-C while the interpreter is compiled: the parent says so, in one line; its workers say nothing."""
+    program = 'import time; from emu.jit.workers import Workers; Workers(1).submit(time.sleep, 0.5)'
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=60)  # until stderr, which the worker has too, is closed
+    assert (done.returncode, done.stderr) == (0, '')

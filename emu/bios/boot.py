@@ -6,6 +6,7 @@ from emu.bios import post
 from emu.bios.caller import SPIN, WAIT, Caller
 from emu.bios.disk import Drive, Medium, Part
 from emu.bios.keyboard import look, take
+from emu.errors import warn
 
 if TYPE_CHECKING:
     from emu.bios import Bios
@@ -86,8 +87,9 @@ def emulate(bios: 'Bios', medium: Medium, media: int, first: int) -> None:
 
 
 def nothing(bios: 'Bios', c: Caller) -> str | None:
-    """INT 18h: nothing to boot; a key tries again."""
+    """INT 18h: nothing to boot; a key tries again. Where there is no window, nobody would see what the screen says."""
     if not bios.asked:
+        warn('the BIOS finds no bootable medium')
         post.say(bios, 'No bootable medium. Insert one and press a key.\r\n')
         bios.asked = True
     if look(bios, True) is None: return WAIT

@@ -25,5 +25,5 @@ def run() -> int:
     with tempfile.TemporaryDirectory(prefix='emu.') as folder:
         path = Path(folder) / 'demo.elf'
         path.write_bytes(kernel())
-        code = run_machine(Options(kernel=str(path), append='' if sys.stdin.isatty() else 'once', debug_exit=DEBUG_EXIT))
+        code = run_machine(Options(kernel=str(path), append='' if sys.stdin and sys.stdin.isatty() else 'once', debug_exit=DEBUG_EXIT))
     return 0 if code == ENDED else code

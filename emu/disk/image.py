@@ -11,10 +11,9 @@ import fcntl
 import os
 import stat
 import struct
-import sys
 from collections import Counter
 
-from emu.errors import EmuError, file_error
+from emu.errors import EmuError, file_error, warn
 
 SECTOR = 512
 SIGNATURES = ((0, b'QFI\xfb', 'qcow2'), (0, b'KDMV', 'VMDK'), (0, b'# Disk DescriptorFile', 'VMDK'),
@@ -22,11 +21,6 @@ SIGNATURES = ((0, b'QFI\xfb', 'qcow2'), (0, b'KDMV', 'VMDK'), (0, b'# Disk Descr
 LOCKS, LOCKS_END = 100, 300  # the bytes that QEMU's and our locks are about
 READING, WRITING, NO_WRITERS = 100, 101, 201  # somebody reads, writes, wants nobody to write
 FLOCK = 'hhqqi4x'  # struct flock of Linux on 64-bit hosts: type, whence, start, length, pid
-
-
-def warn(text: str) -> None:
-    """One line in the log."""
-    print(f'emu: {text}', file=sys.stderr)
 
 
 class RawImage:

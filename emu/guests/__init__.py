@@ -6,6 +6,7 @@ Made in a temporary folder beside it and renamed, under a lock, so that a run th
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
 from emu import cache
-from emu.errors import EmuError, file_error
+from emu.errors import EmuError, file_error, warn
 from emu.guests import cds, disk, firmware, floppies, grubdisk, linux, netboot, tools
 
 RECORD = 'packages.json'
@@ -89,7 +90,7 @@ def make(place: Path, guest: Guest) -> dict[str, Path]:
         stamps = {path.name: [digest(path), *stamp(path)] for path in sorted(made.iterdir())}
         record = {'packages': packages, 'sources': sources(guest), 'files': stamps}
         (made / RECORD).write_text(json.dumps(record, indent=2) + '\n')
-        if place.exists(): shutil.rmtree(place)
+        if os.path.lexists(place): cache.remove(place)
         made.rename(place)
     return {file: place / file for file in stamps}
 
@@ -127,7 +128,11 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits until no other process holds this file."""
+    """Waits until no other process holds this file, and says so."""
     with path.open('w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            warn(f'waiting for another emu that makes {path.stem}')
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

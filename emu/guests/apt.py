@@ -103,7 +103,7 @@ class Apt:
         log = self.root / 'log'
         try:
             with log.open('wb') as out:
-                process = subprocess.Popen(command, cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=[writer])
+                process = subprocess.Popen(command, cwd=cwd, env=environment() | {'TMPDIR': str(self.root)}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=[writer])
         except FileNotFoundError:
             os.close(reader)
             raise EmuError('guests are made from Debian packages through apt, and there is no apt-get on this machine') from None

@@ -15,7 +15,7 @@ import llvmlite.binding as llvm
 from tqdm import tqdm
 
 from emu import cache as store
-from emu.errors import EmuError
+from emu.errors import EmuError, warn
 from emu.jit import sources
 from emu.jit.workers import Workers
 
@@ -69,7 +69,7 @@ def compiled(name: str, make: Callable[[], tuple[list[str], str]], codemodel: st
     objects = list(tqdm(in_parallel(sources, codemodel), total=len(sources), desc=f'compiling the {name}', unit='module', disable=None, file=sys.stderr))
     files = {n: data for n, data in enumerate(objects)} | {'notes': text.encode(), 'count': str(len(objects)).encode()}
     if not all([store.write(path(n), data) for n, data in files.items()]):
-        print(f'emu: {store.directory()} cannot be written: the {name} will be compiled again', file=sys.stderr)
+        warn(f'{store.directory()} cannot be written: the {name} will be compiled again')
     return objects, text
 
 

@@ -117,6 +117,7 @@ def live(calls: int, answers: int, nice: int) -> NoReturn:
         os.nice(nice)
         with open(0, 'rb') as asked, open(3, 'wb') as answer: serve(asked, answer)
         code = 0
+    except (KeyboardInterrupt, BrokenPipeError): pass  # the parent is ending, and says why
     except BaseException:
         import traceback
         traceback.print_exc()

@@ -1,9 +1,8 @@
 """A record of all frames in pcap's format (draft-ietf-opsawg-pcap), for tshark and wireshark. Times are the guest's; a full disk ends the record, not the run."""
 import struct
-import sys
 from typing import Callable
 
-from emu.errors import file_error
+from emu.errors import file_error, warn
 
 MAGIC, VERSION, ETHERNET, SNAPLEN = 0xa1b23c4d, (2, 4), 1, 65535  # this magic: nanoseconds
 
@@ -26,7 +25,7 @@ class Dump:
         try:
             self.file.write(struct.pack('<IIII', time // 10**9 & 0xffffffff, time % 10**9, len(frame), len(frame)) + frame)
         except OSError as error:
-            print(f'emu: {file_error(self.path, error)}: the record of frames ends here', file=sys.stderr)
+            warn(f'{file_error(self.path, error)}: the record of frames ends here')
             self.close()
 
     def close(self) -> None:
@@ -34,4 +33,4 @@ class Dump:
         try:
             self.file.close()
         except OSError as error:
-            print(f'emu: {file_error(self.path, error)}', file=sys.stderr)
+            warn(str(file_error(self.path, error)))

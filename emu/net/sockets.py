@@ -4,9 +4,8 @@ One listens, the other connects. A listening one takes a new partner when the la
 read, and while the partner does not read, BACKLOG bytes wait; what comes after that is lost.
 """
 import socket
-import sys
 
-from emu.errors import file_error
+from emu.errors import file_error, warn
 from emu.net import Wire
 from emu.net.options import Netdev
 from emu.server.loop import Loop
@@ -50,7 +49,7 @@ class Linked:
     def lost(self, why: str) -> None:
         """The partner has gone."""
         self.partner = None
-        if why: print(f'emu: {self.name}: {why}', file=sys.stderr)
+        if why: warn(f'{self.name}: {why}')
 
     def received(self, data: bytes) -> None:
         """Frames from the partner."""

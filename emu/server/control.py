@@ -122,7 +122,7 @@ class Control:
 
     def __init__(self, path: str):
         self.path = path
-        self.listener = listen_unix(path, '--control', CONNECTIONS)
+        self.listener = listen_unix(path, '-control', CONNECTIONS)
         self.file = os.stat(path)
         self.connections: list[Connection] = []
         self.serving = False

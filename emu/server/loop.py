@@ -16,6 +16,9 @@ from typing import Callable
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 DESCRIPTORS = 1024  # FD_SETSIZE
+# What ends a process that does not catch it, and what others send: people, `timeout`, `ulimit -t`; signal(7).
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM, signal.SIGVTALRM, signal.SIGPROF,
+          signal.SIGXCPU, signal.SIGPWR)
 
 Callback = Callable[[], object]
 
@@ -117,8 +120,8 @@ class Loop:
 
 
 def signals(loop: Loop) -> Callable[[], None]:
-    """SIGINT, SIGTERM, SIGHUP and SIGQUIT ask the run to end from now on, until the returned function is called."""
-    before = {number: signal.signal(number, lambda *_: loop.ask_to_quit()) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
+    """The signals of ENDING ask the run to end from now on, until the returned function is called; but not one that was ignored: `nohup emu run` outlives its terminal."""
+    before = {number: signal.signal(number, lambda *_: loop.ask_to_quit()) for number in ENDING if signal.getsignal(number) != signal.SIG_IGN}
 
     def undo() -> None:
         for number, handler in before.items():

@@ -4,13 +4,12 @@ It gets no frame before it has shown those before, and is cut off, with a line i
 When it goes, what it pressed is released.
 """
 import json
-import sys
 import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
-from emu.errors import EmuError
+from emu.errors import EmuError, warn
 from emu.hw.keys import BY_SET_1, US
 from emu.hw.speaker import RATE
 from emu.server.commands import Refused, removable
@@ -107,7 +106,7 @@ class Viewer:
         if not self.stream.open: return
         if told: self.stream.send(pack('BYE', reason))
         self.stream.close(reason)
-        print(f'emu: display: {self.name} is cut off: {reason}', file=sys.stderr)
+        warn(f'display: {self.name} is cut off: {reason}')
 
     def too_late(self) -> None:
         """The time to get in is over."""

@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import struct
-import sys
 import time
 import zlib
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
+from emu.errors import reason, warn
 from emu.tcache.image import Guest, Image, unpack
 
 LIMIT = 64 << 20  # bytes of the whole folder, if nobody says otherwise
@@ -180,7 +180,7 @@ class Archive:
                 for n, data in enumerate(self.waiting): self.append(data, n == 0)
         except OSError as error:
             self.silent = True
-            print(f'emu: {self.folder}: {error.strerror}: no translations are kept for the next run', file=sys.stderr)
+            warn(f'{self.folder}: {reason(error)}: no translations are kept for the next run')
         self.waiting.clear()
 
     def append(self, data: bytes, first: bool) -> None:

@@ -28,6 +28,7 @@ class Recorder:
     """Writes the trace of what `state` executes."""
 
     def __init__(self, path: Path, state: State, cache: TranslationCache):
+        self.path = path
         try:
             self.file = zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1)
         except OSError as error:
@@ -56,7 +57,7 @@ class Recorder:
         """Those that were dropped since the last one was made."""
         if gone := self.cache.logged():
             self.drain()
-            self.events.write((GONE + self.numbers[gone].astype(np.uint32)).astype('<u4').tobytes())
+            self.write((GONE + self.numbers[gone].astype(np.uint32)).astype('<u4').tobytes())
 
     def drain(self) -> bool:
         """Empties the buffer; whether it was full."""
@@ -67,17 +68,27 @@ class Recorder:
             np.take(self.numbers, (self.buffer[:count] - FIELDS['countdown'].offset) >> 2, out=numbers[:count])
             left = self.fold(numbers.ctypes.data, count, self.folded.ctypes.data, self.hints.ctypes.data, self.recorded)
             self.recorded += count
-            self.events.write(self.folded[:left].tobytes())
+            self.write(self.folded[:left].tobytes())
         return count == ROOM
+
+    def write(self, events: bytes) -> None:
+        """To the file. A trace without its end is none, so an error of the host ends the run."""
+        try:
+            self.events.write(events)
+        except OSError as error:
+            raise file_error(self.path, error) from None
 
     def close(self) -> None:
         """The run is over."""
         self.gone()
         self.drain()
         self.cache.header[layout.LOG] = 0
-        self.events.close()
-        with self.file.open('entries.npy', 'w') as out: np.save(out, np.array(self.entries, ENTRY))
-        self.file.close()
+        try:
+            self.events.close()
+            with self.file.open('entries.npy', 'w') as out: np.save(out, np.array(self.entries, ENTRY))
+            self.file.close()
+        except OSError as error:
+            raise file_error(self.path, error) from None
 
 
 class Trace:

@@ -5,7 +5,6 @@ Where the host does something else between two looks at the clock, guest time ca
 """
 import contextlib
 import gc
-import sys
 import time
 from typing import Any, Callable, Iterable, Sequence
 
@@ -15,7 +14,7 @@ from emu.boot import firmware
 from emu.boot.acpi import Hardware
 from emu.cpu import Cpu
 from emu.disk import open_image
-from emu.errors import EmuError
+from emu.errors import EmuError, warn
 from emu.hw import floppy
 from emu.hw.acpi import PMBA, SMBBA
 from emu.hw.ata import Disk
@@ -253,7 +252,7 @@ class Machine:
     def sleep(self) -> None:
         """The CPU is halted: waits for timers and input, while all that they bring is a tick that is compiled code's, after which the CPU is halted again."""
         if not self.cpu.state.eflags & IF and self.options.shutdown:
-            print('emu: the CPU is halted for good (HLT with interrupts off)', file=sys.stderr)
+            warn('the CPU is halted for good (HLT with interrupts off)')
             self.code = 0
             return
         m = self.cpu.state
@@ -285,7 +284,7 @@ class Machine:
         286 programs use to get back to real mode: they leave a reason in the CMOS, and a BIOS that looks there."""
         m, faulted = self.cpu.state, why == 'triple fault'
         if faulted and (self.entry or not self.options.reboot or not self.pc.rtc.cmos[SHUTDOWN_STATUS]):
-            print(f'emu: triple fault at CS:EIP {m.selector[1]:04X}:{m.eip:08X}, last exception {m.fault_vector}', file=sys.stderr)
+            warn(f'triple fault at CS:EIP {m.selector[1]:04X}:{m.eip:08X}, last exception {m.fault_vector}')
         if faulted and (self.entry or not self.options.reboot): self.code = 1
         elif self.resetting == 'hard' and not self.options.reboot: self.code = 0
         if self.code is not None: return
@@ -344,6 +343,7 @@ def run_machine(options: Options) -> int:
     vga_bios(options)
     load(Memory(options.memory), options)  # a file that is no kernel or BIOS is told before anything is compiled
     close([*plug(options).values(), *floppies(options).values()])  # nor without its disks
+    if options.stats and options.stats != '-': File(options.stats, 'ab').close()  # nor is a run made whose end cannot be told
     with contextlib.ExitStack() as stack:
         loop = Loop()
         stack.callback(loop.close)

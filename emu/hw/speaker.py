@@ -3,13 +3,12 @@
 `Speaker` calls its listeners with (tick, wave) when what is heard changes, never for each edge: from this PIT clock on the cone follows `wave`, until a call with an
 earlier or the same tick or a later change. `Sampler` is such a listener and makes samples of it; `Recorder` writes them to a WAV file. Left out: the speaker's own sound.
 """
-import sys
 import wave as wav
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from emu.errors import file_error
+from emu.errors import file_error, warn
 from emu.hw.clock import Clock
 from emu.hw.pit import Channel
 from emu.hw.ports import PortB
@@ -175,7 +174,7 @@ class Recorder(Sampler):
         try:
             self.file.writeframes(samples.tobytes())
         except OSError as error:
-            print(f'emu: {file_error(self.path, error)}; the recording has ended', file=sys.stderr)
+            warn(f'{file_error(self.path, error)}; the recording has ended')
             self.end()
         if self.done >= MOST: self.end()
 

@@ -277,7 +277,7 @@ class Machine:
         if nanoseconds > DOZE: return self.poll(nanoseconds / 1e9 if nanoseconds < NEVER >> 2 else None)
         end = time.monotonic_ns() + nanoseconds
         while time.monotonic_ns() < end: pass
-        return False
+        return end - self.polled > POLL and self.poll()
 
     def power_cycle(self, why: str) -> None:
         """RESET: everything starts over, or the processor alone, or the run ends. A processor that shuts down is reset by the chipset (82371SB, "INIT"), which

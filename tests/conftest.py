@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Callable, Iterator
 import pytest
 
 from emu import guests
+from emu.server.loop import ENDING
 from tests.seat import Seat
 
 sys.setrecursionlimit(10_000)  # pytest and Hypothesis walk, by recursion, through what a thousand parametrized cases of one function have made
+for number in ENDING:  # a suite in the background of a script has some ignored, and emu would leave them so
+    if signal.getsignal(number) == signal.SIG_IGN: signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 os.environ.pop('DISPLAY', None)  # machines under test open no windows
 ALL = os.environ.get('EMU_TEST_ALL') == '1'
 CASES: Counter[tuple[str, str, str]] = Counter()  # (form, engine, oracle) -> cases run

@@ -282,6 +282,24 @@ j:  hlt""")
     assert all(note.dr6 == DR6 for note in r.notes if note.vector == 33)
 
 
+def test_resume_flag_under_single_step() -> None:
+    """17.3.1.1: the image of a trap has RF behind an IRET that has set it, and between repetitions; no breakpoint is needed for that."""
+    r = run(TRACE + """
+    push 0x10102
+    push CODE0
+    mov eax, offset a
+    push eax
+    iretd
+a:  mov ecx, 2
+b:  mov edi, offset data
+c:  rep stosb
+d:  pushfd
+    and dword ptr [esp], ~0x100
+    popfd
+e:  hlt""")
+    assert [(eip, flags & RF) for eip, flags in r.seen('eip', 'eflags')[4:9]] == [('a', RF), ('b', 0), ('c', 0), ('c', RF), ('d', 0)]
+
+
 def test_single_step_over_a_fault() -> None:
     """A fault comes instead of the trap, with TF in its image; the trap follows when the instruction is done."""
     r = run("""main: action 11, lift

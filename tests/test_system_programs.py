@@ -527,6 +527,25 @@ a: """ + jump('TASK1') + 'mov byte ptr [gdt + TASK1 + 5], 9\nb: ' + jump('TASK1'
     assert r.seen('vector', 'error', 'eip') == [(GP, TASK1, 'a'), (NP, TASK1, 'b'), (TS, TASK1, 'c')]
 
 
+def test_pages_of_a_task() -> None:
+    """7.3: the new TSS is read, and written for the link of a CALL only: for JMP its page may be read-only, and stays clean."""
+    r = run("""main: call map
+    base TASK1, other
+    put32 other, there, CODE0, DATA0, stack1, 2
+    mov ebx, offset other
+    shr ebx, 12
+    and dword ptr [table + ebx * 4], ~0x62          # neither writable nor accessed nor dirty
+    mov eax, cr3
+    mov cr3, eax
+    mov eax, cr0
+    or eax, 0x10000
+    mov cr0, eax
+    action 14, skip7
+a: """ + call('TASK1') + jump('TASK1') + """
+there: hlt""")
+    assert r.seen('vector', 'error', 'eip', 'cr2') == [(PF, 3, 'a', r.labels['other'])] and r.at('table', r.labels['other'] >> 12) & 0x62 == 0x20
+
+
 def test_faults_of_the_new_task() -> None:
     """7.3 step 13, table 7-1: a bad SS, CS or data segment is found in the new task: its EIP is pushed, on a stack of its own where it has one."""
     r = run("""main: action 10, repair; action 11, repair

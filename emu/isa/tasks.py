@@ -86,10 +86,11 @@ def inner_ss(m, cpl):
 def switch_task(m, selector, why, length):
     """Saves this task, loads the one of this TSS selector; `length` is what the engine takes off EIP when this raises."""
     d = task_descriptor(m, selector, why)
-    touch(m, m.base[TR], IO_MAP if m.access[TR] & WIDE else LDT16 + 2)
-    touch(m, base_of(d), IO_MAP if type_of(d) & WIDE else LDT16 + 2)
-    touch(m, place(m, m.selector[TR]), 8)
-    touch(m, place(m, selector), 8)
+    touch(m, m.base[TR], IO_MAP if m.access[TR] & WIDE else LDT16 + 2, 1)
+    touch(m, base_of(d), IO_MAP if type_of(d) & WIDE else LDT16 + 2, 0)
+    if why == CALL: touch(m, base_of(d), 2, 1)
+    if why != CALL: touch(m, place(m, m.selector[TR]), 8, 1)
+    if why != RETURN: touch(m, place(m, selector), 8, 1)
     if m.access[TR] & WIDE: save32(m, why)
     else: save16(m, why)
     if why != CALL: set_busy(m, m.selector[TR], 0)
@@ -126,10 +127,10 @@ def task_descriptor(m, selector, why):
 
 
 @outlined
-def touch(m, a, size):
-    """So that no write to these bytes can fault later."""
-    translate(m, a, 0, 1)
-    translate(m, (a + size - 1) & 0xffffffff, 0, 1)
+def touch(m, a, size, writing):
+    """So that no access to these bytes can fault later."""
+    translate(m, a, 0, writing)
+    translate(m, (a + size - 1) & 0xffffffff, 0, writing)
 
 
 def set_busy(m, selector, busy):

@@ -146,6 +146,30 @@ a:  mov eax, [ebx]
     assert r.seen('vector', 'error', 'eip', 'cr2') == [(PF, 0, 'a', r.labels['data'] + 0x400000)] and r.at('data') == 1
 
 
+def test_code_in_a_page_table() -> None:
+    """4.8: accessed and dirty bits are stores, also where the entry is an instruction's immediate: the next execution has them."""
+    r = run("""main: call map
+    mov dword ptr [table + 0x5fc], 0xb8000000       # mov eax, the next entry
+    mov dword ptr [table + 0x600], 0x180007
+    mov dword ptr [table + 0x604], 0xc3             # ret
+    mov eax, cr3
+    mov cr3, eax
+    mov edx, offset table + 0x5ff
+    call often
+    mov [data], eax
+    mov ebx, [0x180000]
+    call often
+    mov [data + 4], eax
+    mov [0x180000], ebx
+    call often
+    hlt
+often: mov ecx, 40
+again: call edx
+    loop again
+    ret""")
+    assert (r.at('data'), r.at('data', 1), r.m.reg[0]) == (0x180007, 0x180027, 0x180067)
+
+
 # --- privilege (SDM 3A 5.8, 6.12) -------------------------------------------------------------------------------------------------
 
 CALL_GATES = """

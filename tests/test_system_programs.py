@@ -1,6 +1,11 @@
 """Modes, privilege, virtual-8086 mode and tasks (SDM 3A chapters 4 to 9 and 20), by small guest programs on all engines (tests/system_programs.py)."""
+import struct
+
+import pytest
+
 from emu.isa.flags import CF, IF, NT, RF, TF, VM
 from emu.isa.language import BP, GP, NP, PF, TS, UD
+from tests.harness import ENGINES, Guest
 from tests.system_programs import CODE0, CODE3, DATA0, DATA3, DATA16, GATE0, TASK0, TASK1, call, enter_v86, jump, run
 
 # --- modes (SDM 3A 9.8, 9.9) -----------------------------------------------------------------------------------------------------
@@ -584,6 +589,20 @@ there: mov eax, [data]
     str ebx
     hlt""")
     assert r.seen('vector', 'error', 'eip') == [(NP, DATA16, 'there')] and r.m.reg[3] & 0xffff == TASK1
+
+
+# --- NMI (SDM 3A 6.7.1) --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('code, eip', [('cf', 0x100), ('66cf', 0x2345)])
+@pytest.mark.parametrize('engine', ENGINES)
+def test_iret_lets_the_next_nmi_in(engine: str, code: str, eip: int) -> None:
+    """6.7.1: NMIs are blocked until the next IRET is executed, also if it faults: with one that waits, the slice ends there."""
+    g = Guest(engine)
+    g.real({'cs': 0x200, 'ss': 0x300, 'sp': 0x100, 'ip': 0}, {13 * 4 + n: b for n, b in enumerate(struct.pack('<HH', 0x2345, 0x200))})
+    g.memory.write(0x2000, bytes.fromhex(code))
+    g.memory.write(0x3100, struct.pack('<HHHIH', 0x100, 0x200, 2, 0, 0))  # as an EIP of 32 bits it is too high
+    g.m.nmi = g.m.nmi_blocked = 1
+    assert g.cpu.run(100) == 1 and (g.m.nmi_blocked, g.m.nmi, g.m.eip) == (0, 1, eip)
 
 
 # --- the FPU ---------------------------------------------------------------------------------------------------------------------------

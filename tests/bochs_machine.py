@@ -1,7 +1,7 @@
 """A program that runs cases of system mode, one after the other, and keeps what each leaves behind: by Bochs and by an engine of ours.
 
-A case (tests/test_bochs.py) is a record of words: what POPAD takes, what IRETD takes to virtual-8086 mode, CR0, CR4, and a count of words of memory to change, each
-an address and a value. The program restores the zone (page table, GDT, LDT, IDT, three TSSs, code, stacks), changes it, enters the case, and comes back with the
+A case (tests/test_bochs.py) is a record of words: what POPAD takes, what IRETD takes to virtual-8086 mode, CR0, CR4, TR, and a count of words of memory to change,
+each an address and a value. The program restores the zone (page table, GDT, LDT, IDT, three TSSs, code, stacks), changes it, enters the case, and comes back with the
 first exception or interrupt. Then it writes down the frame, the registers and all of the zone. It runs below 64 KB, so 16-bit code, stacks and gates reach
 everything. Bochs has program and cases as its ROM, and its debugger saves the results.
 """
@@ -15,7 +15,7 @@ from emu.isa.state import CS
 from tests.harness import Guest
 
 ORIGIN, CASES, RESULTS, SPARE = 0x1000, 0x100000, 0x200000, 0x80000
-CASE = 256  # bytes
+CASE = 320  # bytes
 LINEAR, EDGE = 0x800000, 0x10000  # where the case's own table maps memory: two pages, at whose common edge operands lie
 FLAT_CODE, FLAT_DATA, CODE3, DATA3, TSS0, TSS1, TSS2, LOCAL, CODE1, DATA1 = 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x40, 0x48, 0x50, 0x58
 CODE16, DATA16, CODE16_3, DATA16_3, FREE = 0x60, 0x68, 0x70, 0x78, 0x80  # from FREE on the GDT is for the cases
@@ -70,12 +70,12 @@ next:
     mov esi, {SPARE}; mov edi, offset table; mov ecx, {SIZE // 4}; rep movsd
     mov eax, 0x11223344; mov edi, {EDGE - 0x40}; mov ecx, 0x20; rep stosd
     mov eax, {LOCAL}; lldt ax
-    mov eax, {TSS0}; ltr ax
     mov ebx, [case]; add dword ptr [case], {CASE}
-    mov ecx, [ebx + 76]; cmp ecx, -1; je over
-    lea esi, [ebx + 80]
+    mov ecx, [ebx + 80]; cmp ecx, -1; je over
+    lea esi, [ebx + 84]
 change:
     lodsd; mov edi, eax; movsd; loop change
+    mov eax, [ebx + 76]; ltr ax
     mov eax, offset directory; mov ecx, [ebx + 72]; mov cr4, ecx; test ecx, 0x20; jz no_pae
     mov eax, offset pointers
 no_pae:
@@ -149,6 +149,11 @@ def tss(stack0: int, stack1: int, eip: int = 0, esp: int = 0) -> bytes:
     """A TSS of 32 bits, with an I/O map where its descriptor lets there be one."""
     stacks = [0, stack0, FLAT_DATA, stack1, DATA1 | 1, 0, 0, 0]
     return struct.pack('<26I', *stacks, eip, 2, 1, 2, 3, 4, esp, 6, 7, 8, FLAT_DATA, FLAT_CODE, *[FLAT_DATA] * 4, LOCAL, 0x680000).ljust(112, b'\xff')
+
+
+def tss16(link: int, ip: int, flags: int, sp: int, es: int, cs: int, ss: int, ds: int, ldt: int) -> bytes:
+    """A TSS of 16 bits (SDM 3A, figure 7-10)."""
+    return struct.pack('<22H', link, LABELS['inner0'], FLAT_DATA, LABELS['inner1'], DATA1 | 1, 0, 0, ip, flags, 1, 2, 3, 4, sp, 6, 7, 8, es, cs, ss, ds, ldt)
 
 
 def build() -> tuple[bytes, dict[str, int]]:

@@ -1,4 +1,5 @@
-"""System mode against Bochs: transfers, gates, tasks, segment loads, limits, virtual-8086 mode, paging, privileges, breakpoints; who is right where they differ says the manual.
+"""System mode against Bochs: transfers, gates, tasks, segment loads, limits, virtual-8086 mode, paging, privileges, breakpoints, alignment; who is right where they differ
+says the manual.
 
 Cases are made of what matters to the checks: descriptors of any type, present or not, privileges, null and outside selectors, pages of any rights, operands at limits.
 All that a case leaves is compared (bochs_machine.py): vector, error code, frame, registers, tables, TSSs, stacks. What may differ is in ACCEPTED, with its reason.
@@ -21,15 +22,19 @@ from tests.bochs_machine import (
     CODE16_3,
     DATA1,
     DATA3,
+    DATA16,
+    DATA16_3,
     EDGE,
     FLAT_CODE,
     FLAT_DATA,
     FREE,
     GATES,
+    IMAGE,
     LABELS,
     LINEAR,
     LOCAL,
     NAMES,
+    ORIGIN,
     PLAIN_CR0,
     TSS0,
     TSS1,
@@ -37,6 +42,7 @@ from tests.bochs_machine import (
     descriptor,
     emu,
     gate,
+    tss16,
 )
 from tests.conftest import ALL, program
 from tests.harness import Guest
@@ -44,11 +50,13 @@ from tests.harness import Guest
 EACH = 200  # cases of a kind in one run of Bochs
 ENGINES = {'interpreter': EACH, 'stencils': 25, 'eager': 5}  # how many of them
 CODES = (FLAT_CODE, CODE3, CODE1, CODE16, CODE16_3)
+OLD16 = FREE + 0xb8  # a TSS of 16 bits
 CODE, LAND, DATA, STACK, STACK1 = (LABELS[name] for name in ('code', 'land', 'data', 'stack3', 'stack1'))
-VM, NT, IOPL, IF, RF, TF = 0x20000, 0x4000, 0x3000, 0x200, 0x10000, 0x100
-PAE, PSE, TASK_GATE, ACCESSED, BD = 0x20, 0x10, 0x85, 0x100, 0x2000
+AC, VM, NT, IOPL, DF, IF, RF, TF = 0x40000, 0x20000, 0x4000, 0x3000, 0x400, 0x200, 0x10000, 0x100
+PG, AM, WP, DE, PAE, PSE, RW, TASK_GATE, ACCESSED, BD, BS = 1 << 31, 0x40000, 0x10000, 8, 0x20, 0x10, 2, 0x85, 0x100, 0x2000, 0x4000
+UPPER = 0xffff0000
 EDGES = {name for name in NAMES if name.startswith('edge')}
-VECTOR, ERROR, DR6 = (NAMES.index(name) for name in ('vector', 'error', 'dr6'))
+VECTOR, ERROR, FRAME, DR6, TR = (NAMES.index(name) for name in ('vector', 'error', 'frame.eip', 'dr6', 'tr'))
 REGISTERS = 'edi esi ebp esp ebx edx ecx eax'.split()  # as POPAD takes them
 
 
@@ -62,14 +70,15 @@ class Case:
 
     def __init__(self, kind: str, rng: Random):
         self.kind, self.rng, self.notes = kind, rng, list[str]()
-        self.new: tuple[int, ...] = ()  # selectors of CS and SS in a new task
+        self.new: tuple[int, ...] = ()  # selectors of a new task: LDTR, CS, SS, and those of data
         self.change: dict[int, int] = {}  # words of memory
         self.cpl = self.pick(0, 0, 3, 3, 1)
-        self.eip, self.esp, self.flags = CODE, STACK, 2 | self.pick(0, IOPL, IOPL) | self.pick(0, 0, IF) | (NT if self.odds(12) else 0)
+        self.eip, self.esp, self.flags = CODE, STACK, 2 | self.pick(0, IOPL, IOPL) | self.pick(0, 0, IF) | (NT if self.odds(12) else 0) | (TF if self.odds(12) else 0)
         self.cs, self.ss = {0: (FLAT_CODE, FLAT_DATA), 1: (CODE1 | 1, DATA1 | 1), 3: (CODE3 | 3, DATA3 | 3)}[self.cpl]
         self.segments = [DATA3 | 3, DATA3 | 3, self.pick(0, 3, DATA3 | 3), self.pick(0, 1, DATA3 | 3)]
         self.reg = {name: rng.getrandbits(32) for name in REGISTERS}
-        self.cr0, self.cr4 = PLAIN_CR0, 0
+        self.cr0, self.cr4, self.tr = PLAIN_CR0, 0, TSS0
+        if self.odds(8): self.have_tss16()
         self.code = KINDS[kind](self)
         self.put(CODE, *struct.unpack('<4I', (self.code + b'\xcd\x21' * 8)[:16]))
 
@@ -90,6 +99,12 @@ class Case:
         self.put(LABELS['ldt' if selector & 4 else 'gdt'] + (selector & ~7), value, value >> 32)
         self.notes.append(f'{selector:x}: {value:016x}')
         return selector
+
+    def have_tss16(self) -> None:
+        """The task has a TSS of 16 bits, so nobody can go to its other one."""
+        self.describe(TSS0, descriptor(LABELS['tss0'], 0x6f, 0x8b))
+        self.tr = self.describe(OLD16, descriptor(LABELS['tss0'], self.pick(0x2b, 0x2b, 0x6f), 0x81))
+        self.put(LABELS['tss0'], *struct.unpack('<11I', tss16(0, 0, 0, 0, 0, 0, 0, 0, 0))[:3])
 
     def access(self, kind: int) -> int:
         """The access byte of that type, of any privilege, mostly present."""
@@ -115,13 +130,13 @@ class Case:
 
     def any_selector(self) -> int:
         """Any there is, null, outside of the table; with any RPL."""
-        free = [*range(FREE, FREE + 0xc0, 8), *range(4, 0x44, 8)]
+        free = [*range(FREE, OLD16, 8), *range(4, 0x44, 8)]
         return self.pick(*free, *free, *range(0, FREE, 8), 0, 0, 0x138, 0x140, 0x84, 0xfff8) & ~3 | self.pick(0, 0, 0, 3, 3, 1, 2)
 
     def selector(self) -> int:
         """Any; a free one gets any descriptor."""
         selector = self.any_selector()
-        if FREE <= selector < 0x140 and not selector & 4 or selector & 4 and selector < 0x44: self.describe(selector & ~3, self.any_descriptor())
+        if FREE <= selector < OLD16 and not selector & 4 or selector & 4 and selector < 0x44: self.describe(selector & ~3, self.any_descriptor())
         return selector
 
     def stack(self, *words: int, wide: bool = True) -> None:
@@ -129,15 +144,52 @@ class Case:
         data = b''.join(struct.pack('<I' if wide else '<H', word & (0xffffffff if wide else 0xffff)) for word in words)
         self.put(self.esp, *struct.unpack(f'<{len(data) // 4}I', data[:len(data) & ~3]))
 
+    def read(self, address: int) -> int:
+        """8 bytes of memory as the case begins."""
+        words = (self.change.get(at, int.from_bytes(IMAGE[at - ORIGIN:at - ORIGIN + 4], 'little')) for at in (address, address + 4))
+        return sum(word << 32 * n for n, word in enumerate(words))
+
+    def refusals(self) -> set[tuple[int, int]]:
+        """Why the task that `new` describes may be refused, vectors and error codes (SDM 3A, table 7-1); which comes first is the model's."""
+        ldt, cs, ss, *data = self.new
+        found, cpl, local = set(), cs & 3, (0, -1)
+
+        def find(selector: int) -> tuple[int, int, bool]:
+            base, limit = local if selector & 4 else (LABELS['gdt'], 8 * 40 - 1)
+            d = self.read(base + (selector & ~7)) if selector > 3 and selector | 7 <= limit else 0
+            return d >> 40 & 31, d >> 45 & 3, bool(d >> 47 & 1)
+
+        def refuse(wrong: bool, selector: int, vector: int = 10) -> None:
+            if wrong: found.add((vector, selector & ~3))
+        if ldt > 3:
+            kind, _, present = find(ldt)
+            refuse(ldt & 4 > 0 or kind != 2 or not present, ldt)
+            d = self.read(LABELS['gdt'] + (ldt & ~7)) if not found else 0
+            local = d >> 16 & 0xffffff, d & 0xffff if d else -1
+        kind, dpl, present = find(cs)
+        wrong = kind < 24 or dpl > cpl or not kind & 4 and dpl < cpl
+        refuse(wrong, cs)
+        refuse(not wrong and not present, cs, 11)
+        kind, dpl, present = find(ss)
+        wrong = kind & 26 != 18
+        refuse(wrong or dpl != cpl or ss & 3 != dpl, ss)
+        refuse(not wrong and not present, ss, 12)
+        for selector in data:
+            kind, dpl, present = find(selector)
+            wrong = kind < 16 or kind & 10 == 8 or kind & 28 != 28 and dpl < max(cpl, selector & 3)
+            refuse(selector > 3 and wrong, selector)
+            refuse(selector > 3 and not wrong and not present, selector, 11)
+        return found
+
     def record(self) -> bytes:
         """What the program takes."""
         regs = [self.reg[name] & 0xffffffff for name in REGISTERS]
-        fields = [*regs, self.eip, self.cs, self.flags, self.esp, self.ss, *self.segments, self.cr0, self.cr4, len(self.change)]
-        return struct.pack('<20I', *fields) + b''.join(struct.pack('<2I', *pair) for pair in self.change.items())
+        fields = [*regs, self.eip, self.cs, self.flags, self.esp, self.ss, *self.segments, self.cr0, self.cr4, self.tr, len(self.change)]
+        return struct.pack('<21I', *fields) + b''.join(struct.pack('<2I', *pair) for pair in self.change.items())
 
     def __str__(self) -> str:
         regs = ' '.join(f'{name}={value & 0xffffffff:x}' for name, value in self.reg.items())
-        return f'{self.kind} [{self.code.hex()}] cs={self.cs:x} ss={self.ss:x} flags={self.flags:x} cr0={self.cr0:x} cr4={self.cr4:x} {regs} {", ".join(self.notes)}'
+        return f'{self.kind} [{self.code.hex()}] cs={self.cs:x} ss={self.ss:x} flags={self.flags:x} tr={self.tr:x} cr0={self.cr0:x} cr4={self.cr4:x} {regs} {", ".join(self.notes)}'
 
 
 # --- kinds: each gives the code ---------------------------------------------------------------------------------------------------------
@@ -209,28 +261,42 @@ def limit(case: Case) -> bytes:
 
 def task(case: Case) -> bytes:
     """Task switches by JMP, CALL, INT and IRET, to a TSS with anything in it."""
-    tss1, flags = LABELS['tss1'], case.pick(2, 2, 2, 2 | VM, 2 | NT, 0xd7 | VM)
+    tss1, wide = LABELS['tss1'], not case.odds(3)
+    flags = case.pick(2, 2, 2, 2 | VM if wide else 2, 2 | NT, 0xd7 | VM if wide else 0xd7, 2 | TF)
     cs = case.pick(FLAT_CODE, FLAT_CODE, CODE3 | 3, CODE3 | 3, CODE1, case.selector())
-    ss = {FLAT_CODE: FLAT_DATA, CODE3 | 3: DATA3 | 3}.get(cs, FLAT_DATA) if not case.odds(4) else case.pick(FLAT_DATA, DATA3 | 3, case.selector())
+    fit = {FLAT_CODE: (FLAT_DATA, DATA16), CODE3 | 3: (DATA3 | 3, DATA16_3 | 3)}.get(cs, (FLAT_DATA, DATA16))
+    ss = fit[0] if not case.odds(4) else case.pick(FLAT_DATA, DATA3 | 3, case.selector())
+    if not wide: ss = fit[1] if not case.odds(4) else case.pick(0, DATA16, DATA16_3 | 3, TSS1, CODE16)  # none of 32 bits, where ESP's upper half would count
     eip, esp = LAND, STACK1
     if flags & VM: eip, cs, esp, ss = 0, LAND >> 4, 0x100, 0x200
-    case.new = cs, ss
     es, ds = (case.pick(DATA3 | 3, FLAT_DATA, 0, DATA3 | 3, 3) for _ in range(2))
     ldt = case.pick(0, LOCAL, LOCAL, LOCAL, LOCAL | 4, case.selector())
-    case.put(tss1 + 0x20, eip, flags)
-    case.put(tss1 + 0x38, esp)
-    case.put(tss1 + 0x48, es, cs, ss, ds)
-    case.put(tss1 + 0x60, ldt)
-    case.notes.append(f'flags={flags:x} cs={cs:x} ss={ss:x} es={es:x} ds={ds:x} ldt={ldt:x}')
+    case.new = (ldt, cs, ss, ds, es, FLAT_DATA) if wide else (ldt, cs, ss, ds, es)
+    limit, base = (0x67 if wide else 0x2b) - case.odds(16), tss1
+    if wide:
+        case.put(tss1 + 0x20, eip, flags)
+        case.put(tss1 + 0x38, esp)
+        case.put(tss1 + 0x48, es, cs, ss, ds)
+        case.put(tss1 + 0x60, ldt, 0x680000 | case.odds(4))
+    else:
+        case.put(tss1, *struct.unpack('<11I', tss16(0, eip, flags, esp, es, cs, ss, ds, ldt)))
+        case.reg = {name: value | UPPER for name, value in case.reg.items()}  # see ACCEPTED
+    if case.odds(3):  # it lies in a page of any rights
+        case.cr0, base, right = PLAIN_CR0 | PG | case.pick(0, WP), LINEAR + tss1, case.pick(7, 7, 3, 0, 5, 1)
+        if case.cr0 & WP: right |= right << 1 & RW  # #DF would have to save the task
+        case.put(LABELS['table'] + (tss1 >> 12 << 2), tss1 & ~0xfff | right | case.pick(0, 0x20, 0x60))
+        if wide: case.put(tss1 + 0x1c, LABELS['directory'])
+        if case.tr == TSS0: case.put(LABELS['tss0'] + 0x1c, LABELS['directory'])
+    case.notes.append(f'{wide=} {limit=:x} {base=:x} flags={flags:x} cs={cs:x} ss={ss:x} es={es:x} ds={ds:x} ldt={ldt:x}')
     way = case.rng.randrange(4)
+    case.describe(TSS1, descriptor(base, limit, (0x89 if wide else 0x81) | (2 if way == 3 and not case.odds(4) else 0)))
     if way == 0: return case.pick(b'\xea', b'\x9a') + struct.pack('<IH', 0, TSS1 | case.pick(0, 0, 3))
     if way == 1: return case.pick(b'\xea', b'\x9a') + struct.pack('<IH', 0, case.describe(FREE, gate(TSS1, 0, TASK_GATE | case.pick(0, 3) << 5)))
     if way == 2:
         case.put(LABELS['idt'] + 8 * GATES[0], TSS1 << 16, (TASK_GATE | 3 << 5) << 8)
         return bytes([0xcd, GATES[0]])
     case.flags |= NT
-    case.put(LABELS['tss0'], case.pick(TSS1, TSS1, TSS1, TSS1 | 3, TSS1 | 4, 0, TSS0))
-    if not case.odds(4): case.describe(TSS1, descriptor(tss1, 0x67, 0x8b))
+    case.put(LABELS['tss0'], case.change.get(LABELS['tss0'], 0) | case.pick(TSS1, TSS1, TSS1, TSS1 | 3, TSS1 | 4, 0, TSS0 if case.tr == TSS0 else 0))
     return b'\xcf'
 
 
@@ -252,7 +318,7 @@ def page(case: Case) -> bytes:
     """Operands across two pages of any rights, with and without PAE, large pages, WP."""
     case.cs, case.ss = case.pick((FLAT_CODE, FLAT_DATA), (CODE3 | 3, DATA3 | 3))
     case.flags = 2 | IOPL
-    case.cr0, case.cr4 = PLAIN_CR0 | 1 << 31 | case.pick(0, 1 << 16), case.pick(0, PSE, PAE, PAE | PSE)
+    case.cr0, case.cr4 = PLAIN_CR0 | PG | case.pick(0, WP), case.pick(0, PSE, PAE, PAE | PSE)
 
     def entry(to: int) -> int:
         return to | case.pick(7, 7, 7, 5, 3, 1, 6, 0) | case.pick(0, 0x20, 0x60, 0x40) | case.pick(0, 0x100)
@@ -299,7 +365,43 @@ def debug(case: Case) -> bytes:
     return code if case.flags & TF else bytes.fromhex('0f23c30f23f8') + code  # DR0, DR7
 
 
-KINDS: dict[str, Callable[[Case], bytes]] = {f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, debug)}
+def repeated(case: Case) -> bytes:
+    """Repeated string instructions under breakpoints on their code, data and ports, and under single step."""
+    case.cs, case.ss, case.cpl = FLAT_CODE, FLAT_DATA, 0
+    case.flags &= ~TF
+    step, port, short = case.odds(3), case.pick(0xe0, 0xe2), case.odds(4)
+    kind, at = case.pick((0, CODE + case.pick(6, 7, 8, 9, 10)), (1, DATA + case.rng.randrange(16)), (3, DATA + case.rng.randrange(16)), (2, port))
+    if kind == 2: case.cr4 = DE
+    length, count, back = case.pick(0, 1, 3) if kind else 0, case.rng.randrange(6), case.odds(4)
+    source, target = (DATA + case.rng.randrange(n) + (12 if back else 0) for n in (8, 12))
+    case.reg |= {'eax': case.pick(1, 2, 3) | kind << 16 | length << 18, 'ebx': at, 'ecx': count, 'edx': port, 'esi': source, 'edi': target}
+    case.put(DATA, *(case.pick(0, case.rng.getrandbits(32)) for _ in range(3)))
+    case.flags |= DF if back else 0
+    case.stack(2 | TF | (DF if back else 0))
+    code = case.pick(b'\xf3', b'\xf3', b'\xf2') + case.pick(*codes('a4 a5 66a5 a6 a7 aa ab 66ab ac ad ae af 6c 6d 6e 6f'))
+    return bytes.fromhex('0f23c30f23f8') + (b'\x9d' if step else b'') + (b'\x67' if short else b'') + code  # DR0, DR7, POPFD
+
+
+def align(case: Case) -> bytes:
+    """Alignment checks: CR0.AM, EFLAGS.AC, CPL 3, and as what size an operand counts."""
+    if case.cpl == 1 or case.odds(2): case.cs, case.ss, case.cpl = CODE3 | 3, DATA3 | 3, 3
+    checked = not case.odds(3)
+    case.cr0 = PLAIN_CR0 | (AM if checked or case.odds(2) else 0)
+    case.flags |= AC if checked or not case.cr0 & AM else 0
+    at = [DATA + case.rng.randrange(n) for n in (17, 9, 17)]
+    case.reg |= {'ebp': at[0], 'esi': at[1], 'edi': at[2], 'ecx': case.rng.randrange(64), 'eax': DATA3 | 3}
+    case.esp = STACK - 16 - case.pick(0, 0, 1, 2, 3)
+    case.put(DATA, *(case.pick(DATA3 | 3, CODE3 | 3, LAND) for _ in range(6)))
+    case.put(case.esp, *(case.pick(LAND, DATA3 | 3, CODE3 | 3, 2, 2 | AC) for _ in range(4)))
+    case.notes.append(f'esp={case.esp:x}')
+    transfers = codes('ff6500 ff5500 ff5d00 66ff5d00 66ff6d00 c3 c20400 66c3 cb cf') if checked and case.cpl == 3 else []  # else they would lead anywhere
+    return case.pick(*transfers, *codes('''8b4d00 894d00 884d00 66894d00 668b4d00 014d00 394d00 874d00 0fb14d00 0fc74d00 0fc14d00 0fb74d00 0fb64d00 8e4500 8c4500 0f004500
+        0f014d00 0f014500 0f016500 d94500 dd4500 db6d00 d95d00 dd5d00 db7d00 df4500 db4500 df6d00 df7500 df6500 d96500 d97500 66d97500 dd7500 dd6500 d97d00 d96d00 dd7d00
+        c45500 66c45500 0fb25500 624d00 66624d00 0fab4d00 660fab4d00 0fba6d0003 0f024d00 0f034d00 0f006500 634d00 a4 a5 66a5 f3a5 ab ad af a7 d7 50 6650 58 6658 60 61
+        9c 9d 669d cd21 c8040001 c9 ff7500 8f4500 e800000000 0f6f4500 0f7f4500 0f6e4500'''))
+
+
+KINDS: dict[str, Callable[[Case], bytes]] = {f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, debug, repeated, align)}
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------------------------
@@ -311,12 +413,20 @@ ACCEPTED: list[tuple[str, Callable[[Case, Words, Words], bool]]] = [
     ('SDM 2, POPF: IOPL comes before the stack', lambda case, a, b: vectors(a, b) == (13, 12) and case.code[-1:] == b'\x9d'),
     ('SDM 2, IRETD: EIP above 64 KB is #GP in virtual-8086 mode too', lambda case, a, b: case.code == b'\x66\xcf' and case.flags & VM > 0 and a[VECTOR] == 13),
     ('SDM 3B 17.3.1.1: RF is set for faults, and #DF is an abort', lambda case, a, b: a[VECTOR] == 8 and unlike(a, b) <= {'tss0+24', 'tss1+24'}),
-    ('SDM 3A table 7-1: SS of the new task was not loaded, so nothing can be pushed: #DF', lambda case, a, b: case.kind == 'task' and a[VECTOR] == 8 and refused(b)),
-    ('emu/isa/debug.py: RF is kept while a breakpoint is enabled only', lambda case, a, b: case.code == b'\xcf' and case.flags & TF > 0 and changed(a, b) == {RF}),
-    ('open: in which order a new task is checked, and with which CPL its refusal is delivered', lambda case, a, b: refused(a) and refused(b)
-        and case.kind == 'task' and {a[ERROR], b[ERROR]} <= {FLAT_DATA, *(selector & ~3 for selector in case.new)}),
+    ('open: with which CPL and SS a new task is refused. Ours has those of its CS and, as SS was not loaded, #DF at CPL 0; Bochs has CPL 3, so that there is a stack',
+     lambda case, a, b: a[VECTOR] == 8 and case.new != () and case.new[1] & 3 == 0 and refusal(b) in case.refusals()),
+    ('SDM 3A 7.3: the order in which a new task is checked is the model\'s; so is whether its CS is accessed where SS is refused', lambda case, a, b: case.new != ()
+        and {refusal(a), refusal(b)} <= case.refusals() and changed(a, b) <= {ACCESSED, UPPER, a[VECTOR] ^ b[VECTOR], a[ERROR] ^ b[ERROR]}),
+    ('80386 Programmer\'s Reference 12.3.1.4: TF counts as it was when the instruction began, task switch or not', lambda case, a, b: case.flags & TF > 0
+        and a[VECTOR] == 1 and (case.new != () or a[TR] != case.tr) and a[DR6] & BS > b[DR6] & BS),
+    ('SDM 3A 7.6: a 16-bit TSS does not have the upper halves of registers: Bochs sets all bits', lambda case, a, b: case.kind == 'task' and changed(a, b) == {UPPER}),
+    ('SDM 3A table 6-7: the area of FSAVE and FRSTOR counts as words or doublewords, its registers do not', lambda case, a, b: case.code in (b'\xdd\x65\0', b'\xdd\x75\0')
+        and b[VECTOR] == 17 and case.reg['ebp'] & 3 == 0),
+    ('SDM 3B 17.2.4: with a count of 0 nothing is read or written at the port', lambda case, a, b: case.kind == 'repeated' and case.reg['ecx'] == 0
+        and case.code[-1] & ~3 == 0x6c and b[DR6] & 15 > a[DR6] & 15),
+    ('open: whether a trap, too, shows the breakpoint on the instruction that comes next', lambda case, a, b: unlike(a, b) == {'dr6'} and a[FRAME] == case.reg['ebx']),
+    ('SDM 3B 17.3.1.1: RF is set for traps between repetitions', lambda case, a, b: case.kind == 'repeated' and changed(a, b) == {RF} and a[FRAME + 2] & RF > 0),
     ('SDM 2, POPA: the word of ESP is skipped, so it cannot fault', lambda case, a, b: case.code[-1:] == b'\x61' and unlike(a, b) == {'cr2'}),
-    ('open: whether CS of the new task is accessed where SS is refused', lambda case, a, b: case.kind == 'task' and changed(a, b) == {ACCESSED}),
     ('SDM 3B 17.3.1.1: RF is set for faults, general detect too', lambda case, a, b: bool(a[DR6] & BD) and changed(a, b) == {RF}),
     ('either: FSTP of 80 bits has written a part or not where the rest faults', lambda case, a, b: case.code == b'\xdb\x7d\0' and unlike(a, b) <= EDGES),
     ('open: a TSS that the LDT has, and is not present', lambda case, a, b: case.kind == 'far' and vectors(a, b) == (11, 13) and a[ERROR] & 4 > 0),
@@ -329,9 +439,9 @@ def vectors(ours: Words, theirs: Words) -> tuple[int, int]:
     return ours[VECTOR], theirs[VECTOR]
 
 
-def refused(words: Words) -> bool:
-    """Whether that is #TS, #NP or #SS."""
-    return words[VECTOR] in (10, 11, 12)
+def refusal(words: Words) -> tuple[int, int]:
+    """Which exception, and its error code."""
+    return words[VECTOR], words[ERROR]
 
 
 def changed(ours: Words, theirs: Words) -> set[int]:

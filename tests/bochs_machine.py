@@ -79,7 +79,7 @@ change:
     mov eax, offset directory; mov ecx, [ebx + 72]; mov cr4, ecx; test ecx, 0x20; jz no_pae
     mov eax, offset pointers
 no_pae:
-    mov cr3, eax; mov [tss2 + 28], eax
+    mov cr3, eax; mov [tss0 + 28], eax; mov [tss1 + 28], eax; mov [tss2 + 28], eax
     mov eax, [ebx + 68]; mov cr0, eax
     mov esp, ebx                 # the record is what POPAD and IRETD take
     test byte ptr [ebx + 42], 2; jnz enter

@@ -1,4 +1,4 @@
-"""System mode against Bochs: transfers, gates, tasks, segment loads, limits, virtual-8086 mode, paging, privileges, breakpoints, alignment; who is right where they differ
+"""System mode against Bochs: transfers, gates, tasks, segment loads, limits, virtual-8086 mode, paging, privileges, breakpoints, alignment, exceptions; who is right where they differ
 says the manual.
 
 Cases are made of what matters to the checks: descriptors of any type, present or not, privileges, null and outside selectors, pages of any rights, operands at limits.
@@ -52,8 +52,8 @@ ENGINES = {'interpreter': EACH, 'stencils': 25, 'eager': 5}  # how many of them
 CODES = (FLAT_CODE, CODE3, CODE1, CODE16, CODE16_3)
 OLD16 = FREE + 0xb8  # a TSS of 16 bits
 CODE, LAND, DATA, STACK, STACK1 = (LABELS[name] for name in ('code', 'land', 'data', 'stack3', 'stack1'))
-AC, VM, NT, IOPL, DF, IF, RF, TF = 0x40000, 0x20000, 0x4000, 0x3000, 0x400, 0x200, 0x10000, 0x100
-PG, AM, WP, DE, PAE, PSE, RW, TASK_GATE, ACCESSED, BD, BS = 1 << 31, 0x40000, 0x10000, 8, 0x20, 0x10, 2, 0x85, 0x100, 0x2000, 0x4000
+AC, VM, NT, IOPL, OF, DF, IF, RF, TF = 0x40000, 0x20000, 0x4000, 0x3000, 0x800, 0x400, 0x200, 0x10000, 0x100
+PG, AM, WP, NE, TS, DE, PAE, PSE, RW, TASK_GATE, ACCESSED, BD, BS = 1 << 31, 0x40000, 0x10000, 0x20, 8, 8, 0x20, 0x10, 2, 0x85, 0x100, 0x2000, 0x4000
 UPPER = 0xffff0000
 EDGES = {name for name in NAMES if name.startswith('edge')}
 VECTOR, ERROR, FRAME, DR6, TR = (NAMES.index(name) for name in ('vector', 'error', 'frame.eip', 'dr6', 'tr'))
@@ -71,6 +71,7 @@ class Case:
     def __init__(self, kind: str, rng: Random):
         self.kind, self.rng, self.notes = kind, rng, list[str]()
         self.new: tuple[int, ...] = ()  # selectors of a new task: LDTR, CS, SS, and those of data
+        self.lost: set[int] = set()  # bits of words that a TSS of 16 bits does not have
         self.change: dict[int, int] = {}  # words of memory
         self.cpl = self.pick(0, 0, 3, 3, 1)
         self.eip, self.esp, self.flags = CODE, STACK, 2 | self.pick(0, IOPL, IOPL) | self.pick(0, 0, IF) | (NT if self.odds(12) else 0) | (TF if self.odds(12) else 0)
@@ -223,14 +224,42 @@ def back(case: Case) -> bytes:
 def interrupt(case: Case) -> bytes:
     """INT n, INT3 and INTO through gates of any kind."""
     vector = case.pick(3, 4, 33, 13, 0, *GATES, *GATES, *GATES, 48, 255)
-    if vector in GATES:
-        type_ = case.pick(14, 15, 14, 15, 6, 7, 5)
-        selector = TSS1 if type_ == 5 else case.selector() if case.odds(4) else case.pick(FLAT_CODE, FLAT_CODE, FLAT_CODE, CODE1, CODE3, CODE16)
-        access = type_ | case.pick(3, 3, 0) << 5 | (0 if case.odds(8) else 0x80)
-        value = gate(selector, case.target(), access) if not case.odds(3) else case.any_descriptor()
-        case.put(LABELS['idt'] + 8 * vector, value, value >> 32)
-        case.notes.append(f'gate {value:016x}')
+    if vector in GATES: open_gate(case, vector, case.any_descriptor() if case.odds(3) else 0, case.selector() if case.odds(4) else 0)
     return bytes([0xcd, vector]) if vector not in (3, 4) else bytes([0xc9 + vector])
+
+
+def open_gate(case: Case, vector: int, value: int, selector: int) -> None:
+    """Gives a vector this gate; 0: one to this selector; 0: one that leads to the landing place or to another task."""
+    type_ = case.pick(14, 15, 14, 15, 6, 7, 5)
+    selector = TSS1 if type_ == 5 else selector or case.pick(FLAT_CODE, FLAT_CODE, FLAT_CODE, CODE1, CODE3, CODE16)
+    value = value or gate(selector, case.target(), type_ | case.pick(3, 3, 0) << 5 | (0 if case.odds(8) else 0x80))
+    case.put(LABELS['idt'] + 8 * vector, value, value >> 32)
+    case.notes.append(f'gate {value:016x}')
+    if type_ == 5 and case.odds(2): new_task(case)
+
+
+def exception_gate(case: Case, vector: int) -> None:
+    """Gives an exception a gate whose handler, if there is one, does not fault itself: it would never come to an end."""
+    open_gate(case, vector, 0, case.pick(0, 0, 0, 0, CODE16_3, FLAT_DATA, TSS0, 0x140, 4))
+
+
+def fault(case: Case) -> bytes:
+    """Exceptions of the processor, with and without an error code, through gates of any kind."""
+    vector = case.pick(0, 1, 4, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17)
+    exception_gate(case, vector)
+    case.reg |= {'ecx': UPPER, 'eax': UPPER | case.describe(FREE + 0x18, descriptor(0, 0xfffff, 0x12 | case.cpl << 5, 12)) | case.cpl}
+    case.put(DATA, 0x37b, 0x40)
+    if vector == 4: case.flags |= OF
+    if vector == 7: case.cr0 |= TS
+    if vector == 10: case.flags |= NT
+    if vector == 13: case.segments[0] = case.cpl
+    if vector == 14: case.cr0 |= PG
+    if vector == 16: case.cr0 |= NE
+    if vector == 17: case.cr0, case.flags = case.cr0 | AM, case.flags | AC
+    def at(code: str, address: int) -> bytes:
+        return bytes.fromhex(code) + struct.pack('<I', address)
+    return {0: b'\x66\xf7\xf1', 1: b'\xf1', 4: b'\xce', 5: at('620d', DATA + 4), 6: b'\x0f\x0b', 7: b'\xd9\xc0', 10: b'\xcf', 11: b'\x8e\xd8', 12: b'\x8e\xd0', 13: b'\x26\x8b\0',
+            14: at('890d', LINEAR + 0x28000), 16: at('d92d', DATA) + bytes.fromhex('d9e8d9eedef99b'), 17: at('890d', DATA + 1)}[vector]
 
 
 def segment(case: Case) -> bytes:
@@ -259,8 +288,8 @@ def limit(case: Case) -> bytes:
                                    *(codes('268803 268903 aa ab 268f03 260103 260003') if writable else []))
 
 
-def task(case: Case) -> bytes:
-    """Task switches by JMP, CALL, INT and IRET, to a TSS with anything in it."""
+def new_task(case: Case, busy: int = 0) -> None:
+    """Another task: a TSS with anything in it."""
     tss1, wide = LABELS['tss1'], not case.odds(3)
     flags = case.pick(2, 2, 2, 2 | VM if wide else 2, 2 | NT, 0xd7 | VM if wide else 0xd7, 2 | TF)
     cs = case.pick(FLAT_CODE, FLAT_CODE, CODE3 | 3, CODE3 | 3, CODE1, case.selector())
@@ -280,16 +309,19 @@ def task(case: Case) -> bytes:
         case.put(tss1 + 0x60, ldt, 0x680000 | case.odds(4))
     else:
         case.put(tss1, *struct.unpack('<11I', tss16(0, eip, flags, esp, es, cs, ss, ds, ldt)))
-        case.reg = {name: value | UPPER for name, value in case.reg.items()}  # see ACCEPTED
+        case.reg, case.lost = {name: value | UPPER for name, value in case.reg.items()}, {UPPER, UPPER >> 16}  # see ACCEPTED
     if case.odds(3):  # it lies in a page of any rights
         case.cr0, base, right = PLAIN_CR0 | PG | case.pick(0, WP), LINEAR + tss1, case.pick(7, 7, 3, 0, 5, 1)
         if case.cr0 & WP: right |= right << 1 & RW  # #DF would have to save the task
         case.put(LABELS['table'] + (tss1 >> 12 << 2), tss1 & ~0xfff | right | case.pick(0, 0x20, 0x60))
-        if wide: case.put(tss1 + 0x1c, LABELS['directory'])
-        if case.tr == TSS0: case.put(LABELS['tss0'] + 0x1c, LABELS['directory'])
     case.notes.append(f'{wide=} {limit=:x} {base=:x} flags={flags:x} cs={cs:x} ss={ss:x} es={es:x} ds={ds:x} ldt={ldt:x}')
+    case.describe(TSS1, descriptor(base, limit, (0x89 if wide else 0x81) | busy))
+
+
+def task(case: Case) -> bytes:
+    """Task switches by JMP, CALL, INT and IRET."""
     way = case.rng.randrange(4)
-    case.describe(TSS1, descriptor(base, limit, (0x89 if wide else 0x81) | (2 if way == 3 and not case.odds(4) else 0)))
+    new_task(case, 2 if way == 3 and not case.odds(4) else 0)
     if way == 0: return case.pick(b'\xea', b'\x9a') + struct.pack('<IH', 0, TSS1 | case.pick(0, 0, 3))
     if way == 1: return case.pick(b'\xea', b'\x9a') + struct.pack('<IH', 0, case.describe(FREE, gate(TSS1, 0, TASK_GATE | case.pick(0, 3) << 5)))
     if way == 2:
@@ -308,8 +340,11 @@ def v86(case: Case) -> bytes:
     if case.odds(2): case.reg |= {'esi': case.pick(0xffff, 0xfffe, 0xfffd, 0x10000, 0), 'eax': case.rng.getrandbits(16)}
     case.put(STACK, LAND >> 4 << 16, case.rng.getrandbits(16) & ~TF, case.rng.getrandbits(22) & ~TF)
     if case.odds(3): return interrupt(case)
+    if case.odds(2): exception_gate(case, 13)
     to = struct.pack('<HH', 0, LAND >> 4)
-    if case.esp == 0x100 and case.odds(5): return case.pick(*codes('cf 66cf cb'))
+    if case.esp == 0x100 and case.odds(5):
+        if case.odds(2): case.put(STACK, case.pick(0, 0, 1 << 16), LAND >> 4)  # for operands of 32 bits
+        return case.pick(*codes('cf 66cf cb 66cb'))
     return case.pick(b'\xea' + to, b'\x9a' + to, *codes('''cd21 fa fb 9c 9d 669c 669d e610 e61f e71c f4 0f06 0f00d0 0f20c0 0f21c0 63c0 0f02c0 0f32 8ed8 8ed0 cc ce
         0f01e0 0f01f0 0f0110 c4c0 0f0b 0f34 0f35 8b1c 678b03 55c9 c8040002 9b'''))
 
@@ -401,7 +436,7 @@ def align(case: Case) -> bytes:
         9c 9d 669d cd21 c8040001 c9 ff7500 8f4500 e800000000 0f6f4500 0f7f4500 0f6e4500'''))
 
 
-KINDS: dict[str, Callable[[Case], bytes]] = {f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, debug, repeated, align)}
+KINDS: dict[str, Callable[[Case], bytes]] = {f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, debug, repeated, align, fault)}
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------------------------
@@ -410,16 +445,17 @@ Words = tuple[int, ...]
 # What may differ: why, and when, of a case, what an engine of ours (a) and what Bochs (b) leaves. "open": the manual does not say.
 ACCEPTED: list[tuple[str, Callable[[Case, Words, Words], bool]]] = [
     ('SDM 2, RET and IRET: an outer stack segment that is not present is #SS', lambda case, a, b: vectors(a, b) == (12, 11) and case.kind == 'back'),
-    ('SDM 2, POPF: IOPL comes before the stack', lambda case, a, b: vectors(a, b) == (13, 12) and case.code[-1:] == b'\x9d'),
-    ('SDM 2, IRETD: EIP above 64 KB is #GP in virtual-8086 mode too', lambda case, a, b: case.code == b'\x66\xcf' and case.flags & VM > 0 and a[VECTOR] == 13),
-    ('SDM 3B 17.3.1.1: RF is set for faults, and #DF is an abort', lambda case, a, b: a[VECTOR] == 8 and unlike(a, b) <= {'tss0+24', 'tss1+24'}),
+    ('SDM 2, POPF: IOPL comes before the stack', lambda case, a, b: b[VECTOR] == 12 and case.code[-1:] == b'\x9d' and case.flags & (VM | IOPL) == VM),
+    ('SDM 2, IRETD: EIP above 64 KB is #GP in virtual-8086 mode too', lambda case, a, b: case.code == b'\x66\xcf'
+        and case.flags & (VM | IOPL) == VM | IOPL and case.change[STACK] >> 16 > 0),
+    ('SDM 3B 17.3.1.1: RF is set for faults, and #DF is an abort', lambda case, a, b: vectors(a, b) == (8, 8) and changed(a, b) <= {RF, ACCESSED}),
     ('open: with which CPL and SS a new task is refused. Ours has those of its CS and, as SS was not loaded, #DF at CPL 0; Bochs has CPL 3, so that there is a stack',
      lambda case, a, b: a[VECTOR] == 8 and case.new != () and case.new[1] & 3 == 0 and refusal(b) in case.refusals()),
     ('SDM 3A 7.3: the order in which a new task is checked is the model\'s; so is whether its CS is accessed where SS is refused', lambda case, a, b: case.new != ()
-        and {refusal(a), refusal(b)} <= case.refusals() and changed(a, b) <= {ACCESSED, UPPER, a[VECTOR] ^ b[VECTOR], a[ERROR] ^ b[ERROR]}),
+        and {refusal(a), refusal(b)} <= case.refusals() and changed(a, b) <= case.lost | {ACCESSED, a[VECTOR] ^ b[VECTOR], a[ERROR] ^ b[ERROR]}),
     ('80386 Programmer\'s Reference 12.3.1.4: TF counts as it was when the instruction began, task switch or not', lambda case, a, b: case.flags & TF > 0
         and a[VECTOR] == 1 and (case.new != () or a[TR] != case.tr) and a[DR6] & BS > b[DR6] & BS),
-    ('SDM 3A 7.6: a 16-bit TSS does not have the upper halves of registers: Bochs sets all bits', lambda case, a, b: case.kind == 'task' and changed(a, b) == {UPPER}),
+    ('SDM 3A 7.6: a 16-bit TSS does not have the upper halves of registers: Bochs sets all bits', lambda case, a, b: changed(a, b) <= case.lost),
     ('SDM 3A table 6-7: the area of FSAVE and FRSTOR counts as words or doublewords, its registers do not', lambda case, a, b: case.code in (b'\xdd\x65\0', b'\xdd\x75\0')
         and b[VECTOR] == 17 and case.reg['ebp'] & 3 == 0),
     ('SDM 3B 17.2.4: with a count of 0 nothing is read or written at the port', lambda case, a, b: case.kind == 'repeated' and case.reg['ecx'] == 0
@@ -440,8 +476,8 @@ def vectors(ours: Words, theirs: Words) -> tuple[int, int]:
 
 
 def refusal(words: Words) -> tuple[int, int]:
-    """Which exception, and its error code."""
-    return words[VECTOR], words[ERROR]
+    """Which exception, and its error code but for the bit EXT."""
+    return words[VECTOR], words[ERROR] & ~1
 
 
 def changed(ours: Words, theirs: Words) -> set[int]:

@@ -1,7 +1,7 @@
 """Breakpoints, RF, single step and alignment checks (SDM 3B 17.2, 17.3; SDM 3A 6.15), by small guest programs on all engines."""
 from emu.isa.flags import AC, IF, RF, TF, VM
 from emu.isa.language import AC as ALIGNMENT
-from emu.isa.language import BP, DB, NP, PF
+from emu.isa.language import BP, DB, GP, NP, PF, UD
 from tests.system_programs import CODE3, DATA16, enter_v86, jump, run
 
 DR6 = 0xffff0ff0  # without any condition
@@ -229,6 +229,20 @@ look: mov eax, dr7
     and dword ptr [ebp + 56], ~0x100
     ret""")
     assert r.seen('vector', 'eip', 'dr6') == [(DB, 'a', DR6 | BS)] and r.at('data') == 0x400
+
+
+def test_debug_registers_that_are_not_there() -> None:
+    """17.2.2: with CR4.DE, DR4 and DR5 are #UD; SDM 3A table 6-2: that comes before the question of privilege."""
+    r = run("""main: action 6, skip3; action 13, skip3
+    mov eax, 8
+    mov cr4, eax
+a:  .byte 0x0f, 0x21, 0xe0                          # mov eax, dr4
+    xor edx, edx
+    user there
+there: .byte 0x0f, 0x23, 0xe8                       # mov dr5, eax
+b:  mov eax, dr6
+    int 32""")
+    assert r.seen('vector', 'eip')[:3] == [(UD, 'a'), (UD, 'there'), (GP, 'b')]
 
 
 def test_code_next_to_a_breakpoint_stays_right() -> None:

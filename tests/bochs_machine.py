@@ -48,7 +48,7 @@ noted:                           # a handler at CPL 0, or the task of #DF
     movzx esi, si
 wide:
     mov edi, [result]; mov ecx, 17; rep movsd    # es, ds, edi to eax, vector, error code, and the frame
-.irp register, fs, gs, ss, cr0, cr2, dr6, dr7
+.irp register, fs, gs, ss, cr0, cr2, cr3, cr4, dr6, dr7
     mov eax, \\register; stosd
 .endr
     xor eax, eax; mov dr7, eax
@@ -130,7 +130,7 @@ display_library: rfb, options="timeout=0"
 sound: driver=dummy
 log: {folder}/log
 '''
-NAMES = 'es ds edi esi ebp esp ebx edx ecx eax vector error frame.eip frame.cs frame.eflags frame.esp frame.ss fs gs ss cr0 cr2 dr6 dr7 tr ldtr'.split()
+NAMES = 'es ds edi esi ebp esp ebx edx ecx eax vector error frame.eip frame.cs frame.eflags frame.esp frame.ss fs gs ss cr0 cr2 cr3 cr4 dr6 dr7 tr ldtr'.split()
 NAMES += ['pde', 'pae.pde', 'pae.pde.high', *(f'edge{n - 16:+d}' for n in range(0, 32, 4)), *(f'{name}+{n:x}' for name, size in ZONE.items() for n in range(0, size, 4))]
 RESULT = 4 * len(NAMES)
 

@@ -1,5 +1,5 @@
-"""System mode against Bochs: transfers, gates, tasks, segment loads, limits, virtual-8086 mode, paging, privileges, breakpoints, alignment, exceptions; who is right where they differ
-says the manual.
+"""System mode against Bochs: transfers, gates, tasks, segment loads, limits, virtual-8086 mode, paging, privileges, control registers, breakpoints, alignment, exceptions;
+who is right where they differ says the manual.
 
 Cases are made of what matters to the checks: descriptors of any type, present or not, privileges, null and outside selectors, pages of any rights, operands at limits.
 All that a case leaves is compared (bochs_machine.py): vector, error code, frame, registers, tables, TSSs, stacks. What may differ is in ACCEPTED, with its reason.
@@ -53,7 +53,7 @@ CODES = (FLAT_CODE, CODE3, CODE1, CODE16, CODE16_3)
 OLD16 = FREE + 0xb8  # a TSS of 16 bits
 CODE, LAND, DATA, STACK, STACK1 = (LABELS[name] for name in ('code', 'land', 'data', 'stack3', 'stack1'))
 AC, VM, NT, IOPL, OF, DF, IF, RF, TF = 0x40000, 0x20000, 0x4000, 0x3000, 0x800, 0x400, 0x200, 0x10000, 0x100
-PG, AM, WP, NE, TS, DE, PAE, PSE, RW, TASK_GATE, ACCESSED, BD, BS = 1 << 31, 0x40000, 0x10000, 0x20, 8, 8, 0x20, 0x10, 2, 0x85, 0x100, 0x2000, 0x4000
+PG, CD, NW, AM, WP, NE, TS, DE, PAE, PSE, RW, TASK_GATE, ACCESSED, BD, BS = 1 << 31, 1 << 30, 1 << 29, 0x40000, 0x10000, 0x20, 8, 8, 0x20, 0x10, 2, 0x85, 0x100, 0x2000, 0x4000
 UPPER = 0xffff0000
 EDGES = {name for name in NAMES if name.startswith('edge')}
 VECTOR, ERROR, FRAME, DR6, TR = (NAMES.index(name) for name in ('vector', 'error', 'frame.eip', 'dr6', 'tr'))
@@ -384,6 +384,24 @@ def privilege(case: Case) -> bytes:
                      *(codes('f4 0f22d8 0f32 0f30 0f33') if case.cpl else []))
 
 
+def control(case: Case) -> bytes:
+    """Moves to and from control and debug registers, LMSW, SMSW, CLTS, INVLPG, the tables' registers; with and without paging and PAE."""
+    paging, pae = case.odds(2), case.odds(3)
+    if not case.odds(4): case.cs, case.ss, case.cpl = FLAT_CODE, FLAT_DATA, 0
+    case.cr0, case.cr4 = PLAIN_CR0 | (PG if paging else 0) | case.rng.getrandbits(32) & (WP | 0xe), PAE if pae else case.pick(0, PSE, DE)
+    cr0 = 0x11 | case.pick(0, 0, PG) | case.pick(0, CD, CD | NW, NW) | case.rng.getrandbits(32) & case.pick(AM | WP | 0x2e, 0x1fffffee)
+    cr4 = (case.cr4 if paging else 0) | case.rng.getrandbits(32) & (0x79c if paging else 0x7bc) | case.pick(0, 0, 0, 0x800, 0x1000, 1 << 20, 1 << 31)
+    if paging and case.odds(8): cr0, cr4 = cr0 & ~1 | PG, cr4 ^ case.pick(0, 0 if pae else PAE)
+    table, pointers, directory = case.pick('gdt', 'idt'), LABELS['pointers'], LABELS['directory']
+    case.reg |= {'eax': cr0, 'ebx': cr4, 'ecx': pointers if pae else directory | case.pick(0, 8, 0x10, 0x18), 'ebp': DATA}
+    case.put(DATA + 8, 8 * (40 if table == 'gdt' else 48) - 1 | LABELS[table] << 16, case.rng.getrandbits(16) & 0xff00)  # with 16 bits a base has 24
+    moves = codes('''0f22c0 0f22c0 0f22c0 0f22e3 0f22e3 0f22d9 0f22d0 0f22c8 0f22e8 0f20c6 0f20d6 0f20de 0f20e6 0f20ce 0f20ee f00f22c0 660f22c0 0f2240 0f01f0 0f01f3 0f017500
+        0f01e6 660f01e6 0f016500 0f06 0f013d00000000 0f01fb 0f23f3 0f23fb 0f23eb 0f23e3 0f23c3 0f21f6 0f21fe 0f21ee 0f21e6 0f21de 0f09 0f08 0f014500 0f014d00 660f014500 0f0140''')
+    load = bytes.fromhex('660f0155' if table == 'gdt' else '660f015d') + b'\x08'
+    pointer = b'\xc7\x05' + struct.pack('<II', pointers + case.pick(8, 16, 24), case.pick(0, 1, 7, 0x21, 0x81, 0x101, 0x9, 0x1e6)) + b'\x0f\x22\xd9'
+    return case.pick(*moves, load, load, *([pointer] * 4 if pae else []))
+
+
 def debug(case: Case) -> bytes:
     """Breakpoints on code and data, single steps, general detect."""
     case.cs, case.ss, case.cpl = FLAT_CODE, FLAT_DATA, 0
@@ -436,7 +454,7 @@ def align(case: Case) -> bytes:
         9c 9d 669d cd21 c8040001 c9 ff7500 8f4500 e800000000 0f6f4500 0f7f4500 0f6e4500'''))
 
 
-KINDS: dict[str, Callable[[Case], bytes]] = {f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, debug, repeated, align, fault)}
+KINDS: dict[str, Callable[[Case], bytes]] = {f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, control, debug, repeated, align, fault)}
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------------------------
@@ -460,6 +478,7 @@ ACCEPTED: list[tuple[str, Callable[[Case, Words, Words], bool]]] = [
         and b[VECTOR] == 17 and case.reg['ebp'] & 3 == 0),
     ('SDM 3B 17.2.4: with a count of 0 nothing is read or written at the port', lambda case, a, b: case.kind == 'repeated' and case.reg['ecx'] == 0
         and case.code[-1] & ~3 == 0x6c and b[DR6] & 15 > a[DR6] & 15),
+    ('SDM 3B 17.2.3: B0 to B3 may be cleared for a debug exception', lambda case, a, b: case.code in (b'\x0f\x23\xf3', b'\x0f\x23\xe3') and unlike(a, b) == {'dr6'}),
     ('open: whether a trap, too, shows the breakpoint on the instruction that comes next', lambda case, a, b: unlike(a, b) == {'dr6'} and a[FRAME] == case.reg['ebx']),
     ('SDM 3B 17.3.1.1: RF is set for traps between repetitions', lambda case, a, b: case.kind == 'repeated' and changed(a, b) == {RF} and a[FRAME + 2] & RF > 0),
     ('SDM 2, POPA: the word of ESP is skipped, so it cannot fault', lambda case, a, b: case.code[-1:] == b'\x61' and unlike(a, b) == {'cr2'}),

@@ -119,16 +119,17 @@ flat:
     mov eax, {ORIGIN}; jmp eax
 '''
 RESET = (b'\xe9' + struct.pack('<h', (BOOT & 0xffff) - 0xfff3)).ljust(16, b'\xff')  # at FFFFFFF0 and, as a copy, at FFFF0; from 4 GB on all is ones here as there
-BOCHSRC = '''megs: 32
-romimage: file={folder}/rom
-vgaromimage: file={folder}/video_rom
+MEMORY = 4  # MB
+BOCHSRC = f'''megs: {MEMORY}
+romimage: file={{folder}}/rom
+vgaromimage: file={{folder}}/video_rom
 cpu: count=1, ips=100000000, model=p4_willamette, reset_on_triple_fault=0
 clock: sync=none
 magic_break: enabled=1
 vga: extension=none
 display_library: rfb, options="timeout=0"
 sound: driver=dummy
-log: {folder}/log
+log: {{folder}}/log
 '''
 NAMES = 'es ds edi esi ebp esp ebx edx ecx eax vector error frame.eip frame.cs frame.eflags frame.esp frame.ss fs gs ss cr0 cr2 cr3 cr4 dr6 dr7 tr ldtr'.split()
 NAMES += ['pde', 'pae.pde', 'pae.pde.high', *(f'edge{n - 16:+d}' for n in range(0, 32, 4)), *(f'{name}+{n:x}' for name, size in ZONE.items() for n in range(0, size, 4))]

@@ -187,6 +187,26 @@ CALL_GATES = """
 """
 
 
+def test_what_the_gdt_has_to_have() -> None:
+    """SDM 2 LTR: a selector that is not global is #GP before the descriptor is read, whose page may be absent; LLDT alike."""
+    r = run("""main: call map
+    base LDT, other
+    mov word ptr [gdt + LDT], 63
+    mov eax, LDT
+    lldt ax
+    mov ebx, offset other
+    shr ebx, 12
+    and dword ptr [table + ebx * 4], ~1
+    mov eax, cr3
+    mov cr3, eax
+    action 13, skip3
+    mov eax, 0xf
+a:  lldt ax
+b:  ltr ax
+    hlt""")
+    assert r.seen('vector', 'error', 'eip') == [(GP, 0xc, 'a'), (GP, 0xc, 'b')]
+
+
 def test_call_gate_with_parameters() -> None:
     """5.8.5: CALL through a gate to CPL 0 takes the TSS's stack, copies parameters, pushes SS:ESP and CS:EIP; RET n drops them on both stacks."""
     r = run('main:' + CALL_GATES + """

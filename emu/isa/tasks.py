@@ -20,6 +20,7 @@ from emu.isa.segments import (
     descriptor,
     dpl_of,
     error_code,
+    global_descriptor,
     limit_of,
     load_ldt,
     place,
@@ -117,10 +118,10 @@ def switch_task(m, selector, why, length):
 @outlined
 def task_descriptor(m, selector, why):
     """The TSS to go to: available, but for IRET's, which is busy (SDM 3A 7.3)."""
-    d = descriptor(m, selector)
+    d = global_descriptor(m, selector)
     vector = TS if why == RETURN else GP
     wanted = BUSY if why == RETURN else 0
-    if type_of(d) & ~WIDE != TSS16 | wanted or selector & 4: raise Fault(vector, error_code(m, selector))
+    if type_of(d) & ~WIDE != TSS16 | wanted: raise Fault(vector, error_code(m, selector))
     if present(d) == 0: raise Fault(NP, error_code(m, selector))
     if limit_of(d) < (0x67 if type_of(d) & WIDE else 0x2b): raise Fault(TS, error_code(m, selector))
     return d

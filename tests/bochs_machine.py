@@ -68,20 +68,21 @@ next:
     mov eax, 0xffff0ff0; mov dr6, eax
     fninit
     mov esi, {SPARE}; mov edi, offset table; mov ecx, {SIZE // 4}; rep movsd
+    mov eax, offset table + 7; mov [directory + 8], eax; mov [pae_directory + 32], eax; mov dword ptr [pae_directory + 36], 0
     mov eax, 0x11223344; mov edi, {EDGE - 0x40}; mov ecx, 0x20; rep stosd
-    mov eax, {LOCAL}; lldt ax
     mov ebx, [case]; add dword ptr [case], {CASE}
     mov ecx, [ebx + 80]; cmp ecx, -1; je over
     lea esi, [ebx + 84]
 change:
     lodsd; mov edi, eax; movsd; loop change
     mov eax, [ebx + 76]; ltr ax
+    mov eax, {LOCAL}; lldt ax
     mov eax, offset directory; mov ecx, [ebx + 72]; mov cr4, ecx; test ecx, 0x20; jz no_pae
     mov eax, offset pointers
 no_pae:
     mov cr3, eax; mov [tss0 + 28], eax; mov [tss1 + 28], eax; mov [tss2 + 28], eax
     mov eax, [ebx + 68]; mov cr0, eax
-    mov esp, ebx                 # the record is what POPAD and IRETD take
+    mov esi, ebx; mov edi, offset own_stack; mov esp, edi; mov ecx, 17; rep movsd    # the record is what POPAD and IRETD take
     test byte ptr [ebx + 42], 2; jnz enter
     test byte ptr [ebx + 36], 3; jnz outer
     mov esi, ebx; mov edi, [ebx + 44]; sub edi, 44; mov esp, edi; mov ecx, 11; rep movsd    # of CPL 0: there is no change of stacks
@@ -102,7 +103,7 @@ identity: .skip 4096
     {'; '.join(f'{name}: .skip {size}' for name, size in ZONE.items())}
 beyond: .skip 256                # another landing place, above the limits of the cases' segments
     .skip 256
-own_stack:
+own_stack: .skip 68
 '''
 ROM, BOOT = 0xfff00000, 0xff000  # its address, and where in it the processor begins
 START = f'''

@@ -67,6 +67,8 @@ next:
     xor eax, eax; mov cr4, eax; mov cr2, eax; mov dr7, eax
     mov eax, 0xffff0ff0; mov dr6, eax
     fninit
+    xor edx, edx; mov ecx, 0x174; mov eax, {FLAT_CODE}; wrmsr
+    inc ecx; mov eax, offset inner0; wrmsr; inc ecx; mov eax, offset land; wrmsr    # for SYSENTER
     mov esi, {SPARE}; mov edi, offset table; mov ecx, {SIZE // 4}; rep movsd
     mov eax, offset table + 7; mov [directory + 8], eax; mov [pae_directory + 32], eax; mov dword ptr [pae_directory + 36], 0
     mov eax, 0x11223344; mov edi, {EDGE - 0x40}; mov ecx, 0x20; rep stosd

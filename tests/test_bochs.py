@@ -369,8 +369,9 @@ def v86(case: Case) -> bytes:
     if case.odds(2): exception_gate(case, 13)
     to = struct.pack('<HH', 0, LAND >> 4)
     if case.esp == 0x100 and case.odds(5):
-        if case.odds(2): case.put(STACK, case.pick(0, 0, 1 << 16), LAND >> 4)  # for operands of 32 bits
-        return case.pick(*codes('cf 66cf cb 66cb'))
+        if case.odds(2): return case.pick(*codes('cf cb'))
+        case.put(STACK, case.pick(0, 0, 1 << 16), LAND >> 4)
+        return case.pick(*codes('66cf 66cb'))
     return case.pick(b'\xea' + to, b'\x9a' + to, *codes('''cd21 fa fb 9c 9d 669c 669d e610 e61f e71c f4 0f06 0f00d0 0f20c0 0f21c0 63c0 0f02c0 0f32 8ed8 8ed0 cc ce
         0f01e0 0f01f0 0f0110 c4c0 0f0b 0f34 0f35 8b1c 678b03 55c9 c8040002 9b'''))
 
@@ -532,7 +533,7 @@ ACCEPTED: list[tuple[str, Callable[[Case, Words, Words, str, int], bool]]] = [
     ('open: whether the descriptor of an outer stack is read where the selector has another RPL', lambda case, a, b, name, bits: case.kind == 'back'
         and (vectors(a, b) == (14, 13) or name in ('pde', 'table+14') and bits == 0x20)),
     ('open: a TSS that the LDT has, and is not present', lambda case, a, b, name, bits: case.kind == 'far' and vectors(a, b) == (11, 13) and a[ERROR] & 4 > 0),
-    ('open: whether an inner stack segment without room is accessed', lambda case, a, b, name, bits: name in (f'gdt+{INNER + 4:x}', f'gdt+{INNER + 12:x}') and bits == ACCESSED),
+    ('open: whether inner segments are accessed where the stack has no room', lambda case, a, b, name, bits: a[VECTOR] in (8, 12) and name[:3] in ('gdt', 'ldt') and bits == ACCESSED),
     ('memory below ESP, where CALL has no success', lambda case, a, b, name, bits: case.kind == 'far' and name[:5] in ('inner', 'stack')),
     ('SDM 2, POPA: the word of ESP is skipped, so it cannot fault', lambda case, a, b, name, bits: case.code[-1:] == b'\x61' and name == 'cr2'),
     ('SDM 3A table 6-7: the area of FSAVE counts as words or doublewords, its registers do not', lambda case, a, b, name, bits: case.code == b'\xdd\x75\0'

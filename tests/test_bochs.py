@@ -54,8 +54,10 @@ CODES = (FLAT_CODE, CODE3, CODE1, CODE16, CODE16_3)
 INNER, OLD16 = FREE + 0xa8, FREE + 0xb8  # two stacks, and a TSS of 16 bits
 CODE, LAND, DATA, STACK, STACK1 = (LABELS[name] for name in ('code', 'land', 'data', 'stack3', 'stack1'))
 AC, VM, NT, IOPL, OF, DF, IF, RF, TF = 0x40000, 0x20000, 0x4000, 0x3000, 0x800, 0x400, 0x200, 0x10000, 0x100
-PG, CD, NW, AM, WP, NE, TS, DE, PAE, PSE, RW, TASK_GATE, ACCESSED, BD, BS = 1 << 31, 1 << 30, 1 << 29, 0x40000, 0x10000, 0x20, 8, 8, 0x20, 0x10, 2, 0x85, 0x100, 0x2000, 0x4000
-UPPER = 0xffff0000
+PG, CD, NW, AM, WP, NE, TS = 1 << 31, 1 << 30, 1 << 29, 0x40000, 0x10000, 0x20, 8  # of CR0
+PAE, PSE, DE = 0x20, 0x10, 8  # of CR4
+BD, BS = 0x2000, 0x4000  # of DR6
+RW, ACCESSED, TASK_GATE, UPPER = 2, 0x100, 0x85, 0xffff0000  # of a page table's entry, of a descriptor's high half, a gate's access, a word's high half
 VECTOR, ERROR, FRAME, DR6, TR = (NAMES.index(name) for name in ('vector', 'error', 'frame.eip', 'dr6', 'tr'))
 REGISTERS = 'edi esi ebp esp ebx edx ecx eax'.split()  # as POPAD takes them
 
@@ -376,6 +378,24 @@ def v86(case: Case) -> bytes:
         0f01e0 0f01f0 0f0110 c4c0 0f0b 0f34 0f35 8b1c 678b03 55c9 c8040002 9b'''))
 
 
+def strings(case: Case) -> bytes:
+    """Repeated string instructions up to a page of any rights or a segment's end, up and down, with addresses of 16 and 32 bits."""
+    if case.cpl == 1: case.cs, case.ss = CODE3 | 3, DATA3 | 3
+    case.flags = 2 | IOPL | case.pick(0, DF)
+    case.cr0 = PLAIN_CR0 | PG | case.pick(0, WP)
+    for physical in (EDGE - 0x1000, EDGE):
+        case.put(LABELS['table'] + (physical >> 12) * 4, physical | case.pick(7, 7, 7, 5, 3, 1, 0) | case.pick(0, 0x20, 0x60))
+    base = LINEAR if case.odds(2) else 0  # of ES and DS
+    for n, selector in enumerate((FREE, FREE + 8)):
+        limit = case.pick(0xffff, 0xffff, 0xfffb, 0xfffd, 0xfffff)
+        case.segments[3 * n % 2] = case.describe(selector, descriptor(base, limit, 0xf2 | case.pick(0, 0, 0, 1), case.pick(0, 4) | (8 if limit > 0xffff else 0))) | 3
+    edge = LINEAR + EDGE - base if base == 0 or case.odds(2) else EDGE
+    at = [(edge + case.pick(-12, -8, -7, -4, -3, -1, 0, 2, 5, 0x400)) & 0xffffffff for _ in range(2)]
+    case.reg |= {'esi': at[0], 'edi': at[1], 'ecx': case.pick(0, 1, 2, 3, 5, 9, 0x10002), 'edx': 0xe0, 'eax': case.pick(0x11223344, 5)}
+    size, op = case.pick(b'', b'\x66'), case.pick(*codes('a4 a5 a6 a7 aa ab ac ad ae af 6c 6d 6e 6f'))
+    return (b'\x67' if base and case.odds(2) else b'') + case.pick(b'\xf3', b'\xf3', b'\xf2') + size + op
+
+
 def page(case: Case) -> bytes:
     """Operands across two pages of any rights, with and without PAE, large pages, WP."""
     case.cs, case.ss = case.pick((FLAT_CODE, FLAT_DATA), (CODE3 | 3, DATA3 | 3))
@@ -503,7 +523,7 @@ def align(case: Case) -> bytes:
 
 
 KINDS: dict[str, Callable[[Case], bytes]] = {
-    f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, privilege, fast, numeric, control, debug, repeated, align, fault)}
+    f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, strings, privilege, fast, numeric, control, debug, repeated, align, fault)}
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------------------------
@@ -535,6 +555,8 @@ ACCEPTED: list[tuple[str, Callable[[Case, Words, Words, str, int], bool]]] = [
     ('open: a TSS that the LDT has, and is not present', lambda case, a, b, name, bits: case.kind == 'far' and vectors(a, b) == (11, 13) and a[ERROR] & 4 > 0),
     ('open: whether inner segments are accessed where the stack has no room', lambda case, a, b, name, bits: a[VECTOR] in (8, 12) and name[:3] in ('gdt', 'ldt') and bits == ACCESSED),
     ('memory below ESP, where CALL has no success', lambda case, a, b, name, bits: case.kind == 'far' and name[:5] in ('inner', 'stack')),
+    ('open: which operand of CMPS is read first', lambda case, a, b, name, bits: case.kind == 'strings' and case.code[-1] & ~1 == 0xa6
+        and {a[VECTOR], b[VECTOR]} <= {13, 14}),
     ('SDM 2, POPA: the word of ESP is skipped, so it cannot fault', lambda case, a, b, name, bits: case.code[-1:] == b'\x61' and name == 'cr2'),
     ('SDM 3A table 6-7: the area of FSAVE counts as words or doublewords, its registers do not', lambda case, a, b, name, bits: case.code == b'\xdd\x75\0'
         and b[VECTOR] == 17 and (case.reg['ebp'] & 3 if case.cs else case.reg['edi'] & 1) == 0),

@@ -1,6 +1,6 @@
 """A program that runs cases of system mode, one after the other, and keeps what each leaves behind: by Bochs and by an engine of ours.
 
-A case (tests/test_bochs.py) is a record of words: what POPAD takes, what IRETD takes to virtual-8086 mode, CR0, CR4, TR, and a count of words of memory to change,
+A case (tests/test_bochs.py) is a record of words: what POPAD takes, what IRETD takes to virtual-8086 mode, CR0, CR4, TR, DR0, DR7, and a count of words of memory to change,
 each an address and a value. The program restores the zone (page table, GDT, LDT, IDT, three TSSs, code, stacks), changes it, enters the case, and comes back with the
 first exception or interrupt. Then it writes down the frame, the registers and all of the zone. It runs below 64 KB, so 16-bit code, stacks and gates reach
 everything. Bochs has program and cases as its ROM, and its debugger saves the results.
@@ -73,8 +73,8 @@ next:
     mov eax, offset table + 7; mov [directory + 8], eax; mov [pae_directory + 32], eax; mov dword ptr [pae_directory + 36], 0
     mov eax, 0x11223344; mov edi, {EDGE - 0x40}; mov ecx, 0x20; rep stosd
     mov ebx, [case]; add dword ptr [case], {CASE}
-    mov ecx, [ebx + 80]; cmp ecx, -1; je over
-    lea esi, [ebx + 84]
+    mov ecx, [ebx + 88]; cmp ecx, -1; je over
+    lea esi, [ebx + 92]
 change:
     lodsd; mov edi, eax; movsd; loop change
     mov eax, [ebx + 76]; ltr ax
@@ -91,6 +91,7 @@ no_pae:
 outer:
     mov es, [ebx + 52]; mov fs, [ebx + 60]; mov gs, [ebx + 64]; mov ds, [ebx + 56]
 enter:
+    mov eax, [ebx + 80]; mov dr0, eax; mov eax, [ebx + 84]; mov dr7, eax
     popad; iretd
 over:
     xchg bx, bx; hlt             # Bochs' debugger takes over

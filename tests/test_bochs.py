@@ -80,7 +80,7 @@ class Case:
         self.cs, self.ss = {0: (FLAT_CODE, FLAT_DATA), 1: (CODE1 | 1, DATA1 | 1), 3: (CODE3 | 3, DATA3 | 3)}[self.cpl]
         self.segments = [DATA3 | 3, DATA3 | 3, self.pick(0, 3, DATA3 | 3), self.pick(0, 1, DATA3 | 3)]
         self.reg = {name: rng.getrandbits(32) for name in REGISTERS}
-        self.cr0, self.cr4, self.tr = PLAIN_CR0, 0, TSS0
+        self.cr0, self.cr4, self.tr, self.dr0, self.dr7 = PLAIN_CR0, 0, TSS0, 0, 0
         if self.odds(8): self.have_tss16()
         if kind in ('far', 'back', 'segment') and self.odds(4): self.have_paged_ldt()
         if kind in ('far', 'interrupt', 'fault', 'v86'):
@@ -210,8 +210,8 @@ class Case:
     def record(self) -> bytes:
         """What the program takes."""
         regs = [self.reg[name] & 0xffffffff for name in REGISTERS]
-        fields = [*regs, self.eip, self.cs, self.flags, self.esp, self.ss, *self.segments, self.cr0, self.cr4, self.tr, len(self.change)]
-        return struct.pack('<21I', *fields) + b''.join(struct.pack('<2I', *pair) for pair in self.change.items())
+        fields = [*regs, self.eip, self.cs, self.flags, self.esp, self.ss, *self.segments, self.cr0, self.cr4, self.tr, self.dr0, self.dr7, len(self.change)]
+        return struct.pack('<23I', *fields) + b''.join(struct.pack('<2I', *pair) for pair in self.change.items())
 
     def __str__(self) -> str:
         regs = ' '.join(f'{name}={value & 0xffffffff:x}' for name, value in self.reg.items())
@@ -485,6 +485,25 @@ def debug(case: Case) -> bytes:
     return code if case.flags & TF else bytes.fromhex('0f23c30f23f8') + code  # DR0, DR7
 
 
+def watch(case: Case) -> bytes:
+    """Breakpoints on code, data and the stack at any privilege and in virtual-8086 mode, with and without single step and RF."""
+    if case.odds(3): case.cs, case.ss, case.segments, case.flags, case.cpl = 0, 0, [0] * 4, case.flags | VM | IOPL, 3
+    at = [DATA + 16 + case.rng.randrange(8) for _ in range(3)]
+    case.reg |= {'ebp': at[0], 'esi': at[1], 'edi': at[2], 'ecx': case.rng.randrange(4), 'eax': 0x11223344, 'edx': 0}
+    case.esp = STACK - 16
+    case.flags = case.flags & ~TF | case.pick(0, 0, TF, RF, RF | TF)
+    stack = [case.esp + case.rng.randrange(-12, 12)] if case.cpl else []  # at CPL 0 the handler has it, too
+    case.dr0 = case.pick(CODE + case.pick(0, 0, 1, 2, 3, 4), LAND, LAND + 2, DATA + 12 + case.rng.randrange(20), DATA + 12 + case.rng.randrange(20), *stack * 2)
+    kind = case.pick(1, 3, 3) if DATA <= case.dr0 or case.dr0 in stack else 0
+    case.dr7 = case.pick(1, 2, 3) | kind << 16 | (case.pick(0, 1, 3) << 18 if kind else 0) | case.pick(0, 0x300)
+    case.put(DATA + 16, *(case.pick(DATA3 | 3, LAND) for _ in range(4)))
+    case.put(case.esp, *((LAND, 0, 2, 0) if case.flags & VM else (LAND, case.cs, 2 | case.pick(0, RF, TF), case.pick(LAND, 2))))
+    case.notes.append(f'dr0={case.dr0:x} dr7={case.dr7:x}')
+    return case.pick(*codes('''8b4d00 894d00 884d00 66894d00 668b4d00 014d00 394d00 874d00 0fb14d00 0fc74d00 0fc14d00 0fb74d00 8e4500 8c4500 0f014500 d94500 dd4500 db6d00
+        d95d00 dd5d00 db7d00 df6d00 d97d00 d97500 c45500 0fb25500 624d00 0fab4d00 0fba6d0003 0f004d00 a4 a5 66a5 f3a4 f3a5 f3ab f2af ab ad af a7 d7 50 6650 58 60 61 9c c3 cb cf
+        cd21 cc c8040001 ff7500 8f4500 e800000000 0f6f4500 0f7f4500 90 fb 0f0b f7f2 eb00 0f954500 c6450001 f75d00 8d4d00'''), *(codes('c9 ff6500') if case.cpl else []))
+
+
 def repeated(case: Case) -> bytes:
     """Repeated string instructions under breakpoints on their code, data and ports, and under single step."""
     case.cs, case.ss, case.cpl = FLAT_CODE, FLAT_DATA, 0
@@ -523,7 +542,7 @@ def align(case: Case) -> bytes:
 
 
 KINDS: dict[str, Callable[[Case], bytes]] = {
-    f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, strings, privilege, fast, numeric, control, debug, repeated, align, fault)}
+    f.__name__: f for f in (far, back, interrupt, segment, limit, task, v86, page, strings, privilege, fast, numeric, control, debug, watch, repeated, align, fault)}
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------------------------
@@ -538,11 +557,13 @@ ACCEPTED: list[tuple[str, Callable[[Case, Words, Words, str, int], bool]]] = [
         and case.flags & (VM | IOPL) == VM | IOPL and case.change[STACK] >> 16 > 0),
     ('SDM 3B 17.3.1.1: RF is set for faults, and #DF is an abort', lambda case, a, b, name, bits: vectors(a, b) == (8, 8) and bits == RF),
     ('SDM 3B 17.3.1.1: RF is set for faults, general detect too', lambda case, a, b, name, bits: a[DR6] & BD > 0 and bits == RF),
-    ('SDM 3B 17.3.1.1: RF is set for traps between repetitions', lambda case, a, b, name, bits: case.kind == 'repeated' and bits == RF and a[FRAME + 2] & RF > 0),
+    ('SDM 3B 17.3.1.1: RF is set for traps between repetitions', lambda case, a, b, name, bits: case.kind in ('repeated', 'watch')
+        and bits == RF and a[FRAME + 2] & RF > 0),
     ('SDM 3B 17.2.3: B0 to B3 may be cleared for a debug exception', lambda case, a, b, name, bits: case.code in (b'\x0f\x23\xf3', b'\x0f\x23\xe3') and name == 'dr6'),
     ('SDM 3B 17.2.4: with a count of 0 nothing is read or written at the port', lambda case, a, b, name, bits: case.kind == 'repeated' and case.reg['ecx'] == 0
         and case.code[-1] & ~3 == 0x6c and b[DR6] & 15 > a[DR6] & 15),
-    ('open: whether a trap, too, shows the breakpoint on the instruction that comes next', lambda case, a, b, name, bits: name == 'dr6' and a[FRAME] == case.reg['ebx']),
+    ('open: whether a trap, too, shows breakpoints on the instruction that comes next, enabled or not', lambda case, a, b, name, bits: name == 'dr6' and bits < 16
+        and a[FRAME] in (case.reg['ebx'], case.dr0, 0)),
     ('80386 Programmer\'s Reference 12.3.1.4: TF counts as it was when the instruction began, task switch or not', lambda case, a, b, name, bits: case.flags & TF > 0
         and a[VECTOR] == 1 and (case.new != () or a[TR] != case.tr) and a[DR6] & BS > b[DR6] & BS),
     ('SDM 3A 7.6: a 16-bit TSS does not have the upper halves of registers: Bochs sets all bits', lambda case, a, b, name, bits: bits in case.lost),
@@ -553,11 +574,14 @@ ACCEPTED: list[tuple[str, Callable[[Case, Words, Words, str, int], bool]]] = [
     ('open: whether the descriptor of an outer stack is read where the selector has another RPL', lambda case, a, b, name, bits: case.kind == 'back'
         and (vectors(a, b) == (14, 13) or name in ('pde', 'table+14') and bits == 0x20)),
     ('open: a TSS that the LDT has, and is not present', lambda case, a, b, name, bits: case.kind == 'far' and vectors(a, b) == (11, 13) and a[ERROR] & 4 > 0),
-    ('open: whether inner segments are accessed where the stack has no room', lambda case, a, b, name, bits: a[VECTOR] in (8, 12) and name[:3] in ('gdt', 'ldt') and bits == ACCESSED),
+    ('open: whether inner segments are accessed where the stack has no room', lambda case, a, b, name, bits: a[VECTOR] in (8, 12)
+        and name[:3] in ('gdt', 'ldt') and bits == ACCESSED),
     ('memory below ESP, where CALL has no success', lambda case, a, b, name, bits: case.kind == 'far' and name[:5] in ('inner', 'stack')),
     ('open: which operand of CMPS is read first', lambda case, a, b, name, bits: case.kind == 'strings' and case.code[-1] & ~1 == 0xa6
         and {a[VECTOR], b[VECTOR]} <= {13, 14}),
-    ('SDM 2, POPA: the word of ESP is skipped, so it cannot fault', lambda case, a, b, name, bits: case.code[-1:] == b'\x61' and name == 'cr2'),
+    ('SDM 2, POPA: the word of ESP is skipped, so it cannot fault', lambda case, a, b, name, bits: case.code[-1:] == b'\x61' and (name == 'cr2' or b[DR6] & 15 > a[DR6] & 15)),
+    ('open: whether ENTER, which checks that ESP can be written where it ends, writes there', lambda case, a, b, name, bits: case.code[:1] == b'\xc8'
+        and b[DR6] & 15 > a[DR6] & 15),
     ('SDM 3A table 6-7: the area of FSAVE counts as words or doublewords, its registers do not', lambda case, a, b, name, bits: case.code == b'\xdd\x75\0'
         and b[VECTOR] == 17 and (case.reg['ebp'] & 3 if case.cs else case.reg['edi'] & 1) == 0),
     ('either: FSTP of 80 bits has written a part or not where the rest faults', lambda case, a, b, name, bits: case.code == b'\xdb\x7d\0' and name[:4] == 'edge'),

@@ -84,6 +84,7 @@ change:
 no_pae:
     mov cr3, eax; mov [tss0 + 28], eax; mov [tss1 + 28], eax; mov [tss2 + 28], eax
     mov eax, [ebx + 68]; mov cr0, eax
+    mov eax, [ebx + 80]; mov dr0, eax; mov eax, [ebx + 84]; mov dr7, eax
     mov esi, ebx; mov edi, offset own_stack; mov esp, edi; mov ecx, 17; rep movsd    # the record is what POPAD and IRETD take
     test byte ptr [ebx + 42], 2; jnz enter
     test byte ptr [ebx + 36], 3; jnz outer
@@ -91,7 +92,6 @@ no_pae:
 outer:
     mov es, [ebx + 52]; mov fs, [ebx + 60]; mov gs, [ebx + 64]; mov ds, [ebx + 56]
 enter:
-    mov eax, [ebx + 80]; mov dr0, eax; mov eax, [ebx + 84]; mov dr7, eax
     popad; iretd
 over:
     xchg bx, bx; hlt             # Bochs' debugger takes over

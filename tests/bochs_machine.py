@@ -1,7 +1,7 @@
 """A program that runs cases of system mode, one after the other, and keeps what each leaves behind: by Bochs and by an engine of ours.
 
-A case (tests/test_bochs.py) is a record of words: what POPAD takes, what IRETD takes to virtual-8086 mode, CR0, CR4, and a count of words of memory to change, each
-an address and a value. The program restores the zone (page table, GDT, LDT, IDT, three TSSs, code, stacks), changes it, enters the case, and comes back with the
+A case (tests/test_bochs.py) is a record of words: what POPAD takes, what IRETD takes to virtual-8086 mode, CR0, CR4, TR, DR0, DR7, and a count of words of memory to change,
+each an address and a value. The program restores the zone (page table, GDT, LDT, IDT, three TSSs, code, stacks), changes it, enters the case, and comes back with the
 first exception or interrupt. Then it writes down the frame, the registers and all of the zone. It runs below 64 KB, so 16-bit code, stacks and gates reach
 everything. Bochs has program and cases as its ROM, and its debugger saves the results.
 """
@@ -15,7 +15,7 @@ from emu.isa.state import CS
 from tests.harness import Guest
 
 ORIGIN, CASES, RESULTS, SPARE = 0x1000, 0x100000, 0x200000, 0x80000
-CASE = 256  # bytes
+CASE = 320  # bytes
 LINEAR, EDGE = 0x800000, 0x10000  # where the case's own table maps memory: two pages, at whose common edge operands lie
 FLAT_CODE, FLAT_DATA, CODE3, DATA3, TSS0, TSS1, TSS2, LOCAL, CODE1, DATA1 = 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x40, 0x48, 0x50, 0x58
 CODE16, DATA16, CODE16_3, DATA16_3, FREE = 0x60, 0x68, 0x70, 0x78, 0x80  # from FREE on the GDT is for the cases
@@ -48,7 +48,7 @@ noted:                           # a handler at CPL 0, or the task of #DF
     movzx esi, si
 wide:
     mov edi, [result]; mov ecx, 17; rep movsd    # es, ds, edi to eax, vector, error code, and the frame
-.irp register, fs, gs, ss, cr0, cr2, dr6, dr7
+.irp register, fs, gs, ss, cr0, cr2, cr3, cr4, dr6, dr7
     mov eax, \\register; stosd
 .endr
     xor eax, eax; mov dr7, eax
@@ -67,21 +67,25 @@ next:
     xor eax, eax; mov cr4, eax; mov cr2, eax; mov dr7, eax
     mov eax, 0xffff0ff0; mov dr6, eax
     fninit
+    xor edx, edx; mov ecx, 0x174; mov eax, {FLAT_CODE}; wrmsr
+    inc ecx; mov eax, offset inner0; wrmsr; inc ecx; mov eax, offset land; wrmsr    # for SYSENTER
     mov esi, {SPARE}; mov edi, offset table; mov ecx, {SIZE // 4}; rep movsd
+    mov eax, offset table + 7; mov [directory + 8], eax; mov [pae_directory + 32], eax; mov dword ptr [pae_directory + 36], 0
     mov eax, 0x11223344; mov edi, {EDGE - 0x40}; mov ecx, 0x20; rep stosd
-    mov eax, {LOCAL}; lldt ax
-    mov eax, {TSS0}; ltr ax
     mov ebx, [case]; add dword ptr [case], {CASE}
-    mov ecx, [ebx + 76]; cmp ecx, -1; je over
-    lea esi, [ebx + 80]
+    mov ecx, [ebx + 88]; cmp ecx, -1; je over
+    lea esi, [ebx + 92]
 change:
     lodsd; mov edi, eax; movsd; loop change
+    mov eax, [ebx + 76]; ltr ax
+    mov eax, {LOCAL}; lldt ax
     mov eax, offset directory; mov ecx, [ebx + 72]; mov cr4, ecx; test ecx, 0x20; jz no_pae
     mov eax, offset pointers
 no_pae:
-    mov cr3, eax; mov [tss2 + 28], eax
+    mov cr3, eax; mov [tss0 + 28], eax; mov [tss1 + 28], eax; mov [tss2 + 28], eax
     mov eax, [ebx + 68]; mov cr0, eax
-    mov esp, ebx                 # the record is what POPAD and IRETD take
+    mov eax, [ebx + 80]; mov dr0, eax; mov eax, [ebx + 84]; mov dr7, eax
+    mov esi, ebx; mov edi, offset own_stack; mov esp, edi; mov ecx, 17; rep movsd    # the record is what POPAD and IRETD take
     test byte ptr [ebx + 42], 2; jnz enter
     test byte ptr [ebx + 36], 3; jnz outer
     mov esi, ebx; mov edi, [ebx + 44]; sub edi, 44; mov esp, edi; mov ecx, 11; rep movsd    # of CPL 0: there is no change of stacks
@@ -102,7 +106,7 @@ identity: .skip 4096
     {'; '.join(f'{name}: .skip {size}' for name, size in ZONE.items())}
 beyond: .skip 256                # another landing place, above the limits of the cases' segments
     .skip 256
-own_stack:
+own_stack: .skip 68
 '''
 ROM, BOOT = 0xfff00000, 0xff000  # its address, and where in it the processor begins
 START = f'''
@@ -119,18 +123,19 @@ flat:
     mov eax, {ORIGIN}; jmp eax
 '''
 RESET = (b'\xe9' + struct.pack('<h', (BOOT & 0xffff) - 0xfff3)).ljust(16, b'\xff')  # at FFFFFFF0 and, as a copy, at FFFF0; from 4 GB on all is ones here as there
-BOCHSRC = '''megs: 32
-romimage: file={folder}/rom
-vgaromimage: file={folder}/video_rom
+MEMORY = 4  # MB
+BOCHSRC = f'''megs: {MEMORY}
+romimage: file={{folder}}/rom
+vgaromimage: file={{folder}}/video_rom
 cpu: count=1, ips=100000000, model=p4_willamette, reset_on_triple_fault=0
 clock: sync=none
 magic_break: enabled=1
 vga: extension=none
 display_library: rfb, options="timeout=0"
 sound: driver=dummy
-log: {folder}/log
+log: {{folder}}/log
 '''
-NAMES = 'es ds edi esi ebp esp ebx edx ecx eax vector error frame.eip frame.cs frame.eflags frame.esp frame.ss fs gs ss cr0 cr2 dr6 dr7 tr ldtr'.split()
+NAMES = 'es ds edi esi ebp esp ebx edx ecx eax vector error frame.eip frame.cs frame.eflags frame.esp frame.ss fs gs ss cr0 cr2 cr3 cr4 dr6 dr7 tr ldtr'.split()
 NAMES += ['pde', 'pae.pde', 'pae.pde.high', *(f'edge{n - 16:+d}' for n in range(0, 32, 4)), *(f'{name}+{n:x}' for name, size in ZONE.items() for n in range(0, size, 4))]
 RESULT = 4 * len(NAMES)
 
@@ -149,6 +154,11 @@ def tss(stack0: int, stack1: int, eip: int = 0, esp: int = 0) -> bytes:
     """A TSS of 32 bits, with an I/O map where its descriptor lets there be one."""
     stacks = [0, stack0, FLAT_DATA, stack1, DATA1 | 1, 0, 0, 0]
     return struct.pack('<26I', *stacks, eip, 2, 1, 2, 3, 4, esp, 6, 7, 8, FLAT_DATA, FLAT_CODE, *[FLAT_DATA] * 4, LOCAL, 0x680000).ljust(112, b'\xff')
+
+
+def tss16(link: int, ip: int, flags: int, sp: int, es: int, cs: int, ss: int, ds: int, ldt: int) -> bytes:
+    """A TSS of 16 bits (SDM 3A, figure 7-10)."""
+    return struct.pack('<22H', link, LABELS['inner0'], FLAT_DATA, LABELS['inner1'], DATA1 | 1, 0, 0, ip, flags, 1, 2, 3, 4, sp, 6, 7, 8, es, cs, ss, ds, ldt)
 
 
 def build() -> tuple[bytes, dict[str, int]]:

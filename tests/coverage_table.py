@@ -38,7 +38,8 @@ GAPS = [
     'compared (tests/undefined.py), nor where an AMD host does otherwise than the manual: INS and OUTS with a count of 0, LOOPcc under a REP prefix, which of two pages',
     'faults first (tests/cases.py `alike`, tests/test_against_host.py `TWO_PLACES`).',
     'RCPPS and RSQRTPS give what the host gives: the manual bounds their error only. Whether a faulting instruction has entered the MMX state is not compared.',
-    'What a 386 does otherwise than a 286 is listed, with its section, in tests/test_silicon_80286.py (`otherwise`). EFLAGS.AC with CR0.AM: tests/test_breakpoints.py alone.',
+    'What a 386 does otherwise than a 286 is listed, with its section, in tests/test_silicon_80286.py (`otherwise`). EFLAGS.AC with CR0.AM: tests/test_breakpoints.py,',
+    'tests/test_bochs.py alone.',
     'Privilege levels, gates, tasks and paging are compared with the manual, Bochs and QEMU: tests/test_bochs.py, tests/test_system_texts.py, tests/test_paging.py;',
     'on all engines: tests/test_system_programs.py, tests/test_breakpoints.py.',
 ]

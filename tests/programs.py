@@ -52,7 +52,7 @@ ENDING = set('CALL_FAR CALL_FAR_M JMP_FAR JMP_FAR_M RET_FAR IRET INT INT1 INT3 I
 CONTROLS = ('FLDENV', 'FRSTOR', 'FLDCW', 'FXRSTOR')  # they may unmask x87 exceptions, and find reserved bits in MXCSR
 LIKELY = COUNTER + 12  # there is an MXCSR to load
 FIELDS = ('eip cr0 cr2 cr3 cr4 gdt_base gdt_limit idt_base idt_limit cpl user protected vm86 code32 stack_mask halted shutdown retired sysenter_cs sysenter_esp sysenter_eip '
-          'fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode mxcsr a20 nmi irq').split()
+          'fpu_control fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode mxcsr a20 nmi nmi_blocked irq').split()
 ARRAYS = {'reg': 9, 'selector': 8, 'base': 8, 'limit': 8, 'access': 8, 'reach': 8, 'reading': 8, 'writing': 8, 'dr': 8, 'pdpte': 4, 'fpu_mantissa': 8, 'fpu_exponent': 8,
           'xmm_low': 8, 'xmm_high': 8}
 ORDINARY = [form for form in FORMS if form.text not in ENDING and any(code32 for code32, _ in encodings()[form.name])]

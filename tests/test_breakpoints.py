@@ -1,7 +1,7 @@
 """Breakpoints, RF, single step and alignment checks (SDM 3B 17.2, 17.3; SDM 3A 6.15), by small guest programs on all engines."""
 from emu.isa.flags import AC, IF, RF, TF, VM
 from emu.isa.language import AC as ALIGNMENT
-from emu.isa.language import BP, DB, NP, PF
+from emu.isa.language import BP, DB, GP, NP, PF, UD
 from tests.system_programs import CODE3, DATA16, enter_v86, jump, run
 
 DR6 = 0xffff0ff0  # without any condition
@@ -231,6 +231,20 @@ look: mov eax, dr7
     assert r.seen('vector', 'eip', 'dr6') == [(DB, 'a', DR6 | BS)] and r.at('data') == 0x400
 
 
+def test_debug_registers_that_are_not_there() -> None:
+    """17.2.2: with CR4.DE, DR4 and DR5 are #UD; SDM 3A table 6-2: that comes before the question of privilege."""
+    r = run("""main: action 6, skip3; action 13, skip3
+    mov eax, 8
+    mov cr4, eax
+a:  .byte 0x0f, 0x21, 0xe0                          # mov eax, dr4
+    xor edx, edx
+    user there
+there: .byte 0x0f, 0x23, 0xe8                       # mov dr5, eax
+b:  mov eax, dr6
+    int 32""")
+    assert r.seen('vector', 'eip')[:3] == [(UD, 'a'), (UD, 'there'), (GP, 'b')]
+
+
 def test_code_next_to_a_breakpoint_stays_right() -> None:
     """A breakpoint that comes and goes: translations of its page are left and found again."""
     r = run('''main: action 1, resume
@@ -280,6 +294,24 @@ j:  hlt""")
     assert r.seen('vector', 'eip') == [(DB, 'a'), (DB, 'b'), (DB, 'c'), (33, 'd'), (DB, 'e'), (DB, 'f'), (DB, 'f'), (DB, 'g'), (DB, 'h'), (DB, 'i'), (DB, 'j')]
     assert all(note.dr6 == DR6 | BS for note in r.notes if note.vector == DB) and all(note.eflags & TF for note in r.notes[:-1])
     assert all(note.dr6 == DR6 for note in r.notes if note.vector == 33)
+
+
+def test_resume_flag_under_single_step() -> None:
+    """17.3.1.1: the image of a trap has RF behind an IRET that has set it, and between repetitions; no breakpoint is needed for that."""
+    r = run(TRACE + """
+    push 0x10102
+    push CODE0
+    mov eax, offset a
+    push eax
+    iretd
+a:  mov ecx, 2
+b:  mov edi, offset data
+c:  rep stosb
+d:  pushfd
+    and dword ptr [esp], ~0x100
+    popfd
+e:  hlt""")
+    assert [(eip, flags & RF) for eip, flags in r.seen('eip', 'eflags')[4:9]] == [('a', RF), ('b', 0), ('c', 0), ('c', RF), ('d', 0)]
 
 
 def test_single_step_over_a_fault() -> None:

@@ -1,6 +1,11 @@
 """Modes, privilege, virtual-8086 mode and tasks (SDM 3A chapters 4 to 9 and 20), by small guest programs on all engines (tests/system_programs.py)."""
+import struct
+
+import pytest
+
 from emu.isa.flags import CF, IF, NT, RF, TF, VM
 from emu.isa.language import BP, GP, NP, PF, TS, UD
+from tests.harness import ENGINES, Guest
 from tests.system_programs import CODE0, CODE3, DATA0, DATA3, DATA16, GATE0, TASK0, TASK1, call, enter_v86, jump, run
 
 # --- modes (SDM 3A 9.8, 9.9) -----------------------------------------------------------------------------------------------------
@@ -146,6 +151,30 @@ a:  mov eax, [ebx]
     assert r.seen('vector', 'error', 'eip', 'cr2') == [(PF, 0, 'a', r.labels['data'] + 0x400000)] and r.at('data') == 1
 
 
+def test_code_in_a_page_table() -> None:
+    """4.8: accessed and dirty bits are stores, also where the entry is an instruction's immediate: the next execution has them."""
+    r = run("""main: call map
+    mov dword ptr [table + 0x5fc], 0xb8000000       # mov eax, the next entry
+    mov dword ptr [table + 0x600], 0x180007
+    mov dword ptr [table + 0x604], 0xc3             # ret
+    mov eax, cr3
+    mov cr3, eax
+    mov edx, offset table + 0x5ff
+    call often
+    mov [data], eax
+    mov ebx, [0x180000]
+    call often
+    mov [data + 4], eax
+    mov [0x180000], ebx
+    call often
+    hlt
+often: mov ecx, 40
+again: call edx
+    loop again
+    ret""")
+    assert (r.at('data'), r.at('data', 1), r.m.reg[0]) == (0x180007, 0x180027, 0x180067)
+
+
 # --- privilege (SDM 3A 5.8, 6.12) -------------------------------------------------------------------------------------------------
 
 CALL_GATES = """
@@ -156,6 +185,26 @@ CALL_GATES = """
     shr eax, 16
     mov [gdt + GATE0 + 6], ax
 """
+
+
+def test_what_the_gdt_has_to_have() -> None:
+    """SDM 2 LTR: a selector that is not global is #GP before the descriptor is read, whose page may be absent; LLDT alike."""
+    r = run("""main: call map
+    base LDT, other
+    mov word ptr [gdt + LDT], 63
+    mov eax, LDT
+    lldt ax
+    mov ebx, offset other
+    shr ebx, 12
+    and dword ptr [table + ebx * 4], ~1
+    mov eax, cr3
+    mov cr3, eax
+    action 13, skip3
+    mov eax, 0xf
+a:  lldt ax
+b:  ltr ax
+    hlt""")
+    assert r.seen('vector', 'error', 'eip') == [(GP, 0xc, 'a'), (GP, 0xc, 'b')]
 
 
 def test_call_gate_with_parameters() -> None:
@@ -527,6 +576,25 @@ a: """ + jump('TASK1') + 'mov byte ptr [gdt + TASK1 + 5], 9\nb: ' + jump('TASK1'
     assert r.seen('vector', 'error', 'eip') == [(GP, TASK1, 'a'), (NP, TASK1, 'b'), (TS, TASK1, 'c')]
 
 
+def test_pages_of_a_task() -> None:
+    """7.3: the new TSS is read, and written for the link of a CALL only: for JMP its page may be read-only, and stays clean."""
+    r = run("""main: call map
+    base TASK1, other
+    put32 other, there, CODE0, DATA0, stack1, 2
+    mov ebx, offset other
+    shr ebx, 12
+    and dword ptr [table + ebx * 4], ~0x62          # neither writable nor accessed nor dirty
+    mov eax, cr3
+    mov cr3, eax
+    mov eax, cr0
+    or eax, 0x10000
+    mov cr0, eax
+    action 14, skip7
+a: """ + call('TASK1') + jump('TASK1') + """
+there: hlt""")
+    assert r.seen('vector', 'error', 'eip', 'cr2') == [(PF, 3, 'a', r.labels['other'])] and r.at('table', r.labels['other'] >> 12) & 0x62 == 0x20
+
+
 def test_faults_of_the_new_task() -> None:
     """7.3 step 13, table 7-1: a bad SS, CS or data segment is found in the new task: its EIP is pushed, on a stack of its own where it has one."""
     r = run("""main: action 10, repair; action 11, repair
@@ -541,6 +609,20 @@ there: mov eax, [data]
     str ebx
     hlt""")
     assert r.seen('vector', 'error', 'eip') == [(NP, DATA16, 'there')] and r.m.reg[3] & 0xffff == TASK1
+
+
+# --- NMI (SDM 3A 6.7.1) --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('code, eip', [('cf', 0x100), ('66cf', 0x2345)])
+@pytest.mark.parametrize('engine', ENGINES)
+def test_iret_lets_the_next_nmi_in(engine: str, code: str, eip: int) -> None:
+    """6.7.1: NMIs are blocked until the next IRET is executed, also if it faults: with one that waits, the slice ends there."""
+    g = Guest(engine)
+    g.real({'cs': 0x200, 'ss': 0x300, 'sp': 0x100, 'ip': 0}, {13 * 4 + n: b for n, b in enumerate(struct.pack('<HH', 0x2345, 0x200))})
+    g.memory.write(0x2000, bytes.fromhex(code))
+    g.memory.write(0x3100, struct.pack('<HHHIH', 0x100, 0x200, 2, 0, 0))  # as an EIP of 32 bits it is too high
+    g.m.nmi = g.m.nmi_blocked = 1
+    assert g.cpu.run(100) == 1 and (g.m.nmi_blocked, g.m.nmi, g.m.eip) == (0, 1, eip)
 
 
 # --- the FPU ---------------------------------------------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 Pages with an enabled breakpoint, and with alignment checks all of the user's, are kept out of the TLBs (emu/mem/paging.py `cacheable`): so every fetch from
 them and every access to them comes by here, and nothing else costs anything. `m.hit` collects the conditions that the instruction met, as bits of DR6;
-the engine raises the #DB when it is done (emu/jit/eager.py `conclude`). RF is only kept while DR7 enables a breakpoint, since else nobody sees it;
-with RF or TF set a slice is one instruction. The processor's choices: LE and GE have no effect; B0 to B3 show enabled breakpoints only; what the delivery of
-a #DB meets itself is forgotten (a processor would never come to an end). Accesses that the processor makes for itself (descriptors, TSS) count, page walks do not.
+the engine raises the #DB when it is done (emu/jit/eager.py `conclude`). RF is only kept while DR7 enables a breakpoint, or a trap follows that shows it: else an
+interrupt that comes at once would show it, and nothing else. With RF or TF set a slice is one instruction. The processor's choices: LE and GE have no effect; B0 to B3
+show enabled breakpoints only; what the delivery of a #DB meets itself is forgotten (a processor would never come to an end). Accesses that the processor makes for
+itself (descriptors, TSS) count, page walks do not.
 """
 from emu.isa.clock import retired
 from emu.isa.flags import AC, RF
@@ -76,11 +77,11 @@ def cacheable(m, a, user):
 
 def resumable(m):
     """The RF bit, if IRET and task switches are to load it."""
-    return RF if armed(m) else 0
+    return RF if armed(m) or m.hit else 0
 
 
 def repeat(m):
-    """An iteration of a repeated instruction is over, others follow: its breakpoint has struck already (SDM 3B 17.3.1.1)."""
-    if armed(m):
+    """An iteration of a repeated instruction is over, others follow: its breakpoint has struck already, and a trap shows RF (SDM 3B 17.3.1.1)."""
+    if armed(m) or m.hit:
         m.eflags = m.eflags | RF
         stop(m)

@@ -2,7 +2,7 @@
 
 SDM 3A chapter 6 (6.12 delivery, 6.13 error codes, 6.15 double fault), 20.1.4 real mode, 20.3 virtual-8086 mode; SDM 2 INT n and IRET.
 At entry to a delivery `m.eip` is what is pushed: the faulting instruction's own address, or the next one after INT n. Left out: VME's
-redirection, blocking of NMI until IRET.
+redirection.
 """
 from emu.isa.debug import GD, SINGLE_STEP, resumable
 from emu.isa.flags import AC, IF, NT, RF, TF, VM, eflags_image, overflow
@@ -223,6 +223,7 @@ def IRET(m, i):
 @outlined
 def interrupt_return(m, wide, length):
     """IRET in each mode (SDM 2)."""
+    unblock_nmi(m)
     if m.vm86 and iopl(m) < 3: raise Fault(GP, 0)
     if m.protected and m.eflags & NT: task_return(m, length)
     else:
@@ -240,6 +241,12 @@ def interrupt_return(m, wide, length):
             return_to(m, selector, eip, wide, 6 << wide, 0)
             set_flags(m, flags, which)
     look_up(m)
+
+
+def unblock_nmi(m):
+    """IRET lets the next NMI in, even if it faults (SDM 3A 6.7.1)."""
+    m.nmi_blocked = 0
+    if m.nmi: stop(m)
 
 
 def task_return(m, length):

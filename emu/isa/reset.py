@@ -6,8 +6,8 @@ from emu.isa.state import CS, LDTR, TR, State
 from emu.mem.paging import flush_tlb
 
 DATA, LDT, TSS = 0x93, 0x82, 0x8b  # access: present, writable, accessed; a busy 32-bit TSS
-CLEARED = '''eip eflags cr2 cr3 cr4 gdt_base idt_base cpl fault_vector fault_code external halted shutdown hit resume shadow nmi ferr ignne sysenter_cs sysenter_esp sysenter_eip
-    fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode'''.split()
+CLEARED = '''eip eflags cr2 cr3 cr4 gdt_base idt_base cpl fault_vector fault_code external halted shutdown hit resume shadow nmi nmi_blocked ferr ignne sysenter_cs sysenter_esp
+    sysenter_eip fpu_status fpu_top fpu_empty fpu_ip fpu_cs fpu_dp fpu_ds fpu_opcode'''.split()
 PAT, PAT_RESET = 15, 0x0007040600070406  # its place in emu/isa/system.py REMEMBERED
 
 

@@ -70,6 +70,12 @@ def descriptor(m, selector):
     return read(m, place(m, selector), 64, 0)
 
 
+def global_descriptor(m, selector):
+    """The same for what only the GDT may have: an LDT's, a TSS's."""
+    if selector & 4: return 0
+    return descriptor(m, selector)
+
+
 @outlined
 def accessed(m, selector, d):
     """The descriptor with its accessed bit, which is set in memory too."""
@@ -314,8 +320,8 @@ def LLDT(m, i):
 def load_ldt(m, selector, vector):
     """LDTR = selector: an LDT in the GDT, or none; else `vector` or, from LLDT, #NP."""
     if selector & 0xfffc:
-        d = descriptor(m, selector)
-        if type_of(d) != LDT or selector & 4: raise Fault(vector, error_code(m, selector))
+        d = global_descriptor(m, selector)
+        if type_of(d) != LDT: raise Fault(vector, error_code(m, selector))
         if present(d) == 0: raise Fault(NP if vector == GP else vector, error_code(m, selector))
         set_segment(m, LDTR, selector, d)
     else: set_null(m, LDTR, selector)
@@ -330,8 +336,8 @@ def LTR(m, i):
 @outlined
 def load_task(m, selector):
     """TR = selector: an available TSS, which becomes busy."""
-    d = descriptor(m, selector)
-    if type_of(d) & ~8 != TSS16 or selector & 4: raise Fault(GP, error_code(m, selector))
+    d = global_descriptor(m, selector)
+    if type_of(d) & ~8 != TSS16: raise Fault(GP, error_code(m, selector))
     if present(d) == 0: raise Fault(NP, error_code(m, selector))
     write(m, place(m, selector) + 5, 8, (d >> 40) | BUSY, 0)
     set_segment(m, TR, selector, d | (BUSY << 40))

@@ -52,6 +52,7 @@ resume          32  1   not 0: RF was set when the instruction began
 shadow          32  1   the number of the instruction, as clock.retired counts, that follows MOV SS or POP SS
 irq             32  1   the interrupt controller's INTR line
 nmi             32  1   a non-maskable interrupt waits
+nmi_blocked     32  1   not 0: for an IRET, since another is being handled
 ferr            32  1   the FERR# pin went active; the machine has not seen it yet
 ignne           32  1   the IGNNE# pin
 a20             32  1   mask of physical addresses: 0xFFFFFFFF or 0xFFEFFFFF

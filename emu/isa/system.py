@@ -101,9 +101,9 @@ def CLTS(m, i):
 # --- debug registers (SDM 3B 17.2) ----------------------------------------------------------------------------------------------------------
 
 def debug_register(m, n):
-    """DR4 and DR5 are DR6 and DR7, unless CR4.DE says they are not there; with DR7.GD every access is a #DB."""
-    supervisor(m)
+    """DR4 and DR5 are DR6 and DR7, unless CR4.DE says they are not there, for anybody (SDM 3A, table 6-2); with DR7.GD every access is a #DB."""
     if n & 6 == 4 and m.cr4 & DE: raise Fault(UD)
+    supervisor(m)
     if m.dr[7] & GD:
         m.dr[6] = m.dr[6] | BD
         m.eflags = m.eflags | RF  # this #DB is a fault

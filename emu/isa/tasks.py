@@ -20,6 +20,7 @@ from emu.isa.segments import (
     descriptor,
     dpl_of,
     error_code,
+    global_descriptor,
     limit_of,
     load_ldt,
     place,
@@ -86,10 +87,11 @@ def inner_ss(m, cpl):
 def switch_task(m, selector, why, length):
     """Saves this task, loads the one of this TSS selector; `length` is what the engine takes off EIP when this raises."""
     d = task_descriptor(m, selector, why)
-    touch(m, m.base[TR], IO_MAP if m.access[TR] & WIDE else LDT16 + 2)
-    touch(m, base_of(d), IO_MAP if type_of(d) & WIDE else LDT16 + 2)
-    touch(m, place(m, m.selector[TR]), 8)
-    touch(m, place(m, selector), 8)
+    touch(m, m.base[TR], IO_MAP if m.access[TR] & WIDE else LDT16 + 2, 1)
+    touch(m, base_of(d), IO_MAP if type_of(d) & WIDE else LDT16 + 2, 0)
+    if why == CALL: touch(m, base_of(d), 2, 1)
+    if why != CALL: touch(m, place(m, m.selector[TR]), 8, 1)
+    if why != RETURN: touch(m, place(m, selector), 8, 1)
     if m.access[TR] & WIDE: save32(m, why)
     else: save16(m, why)
     if why != CALL: set_busy(m, m.selector[TR], 0)
@@ -116,20 +118,20 @@ def switch_task(m, selector, why, length):
 @outlined
 def task_descriptor(m, selector, why):
     """The TSS to go to: available, but for IRET's, which is busy (SDM 3A 7.3)."""
-    d = descriptor(m, selector)
+    d = global_descriptor(m, selector)
     vector = TS if why == RETURN else GP
     wanted = BUSY if why == RETURN else 0
-    if type_of(d) & ~WIDE != TSS16 | wanted or selector & 4: raise Fault(vector, error_code(m, selector))
+    if type_of(d) & ~WIDE != TSS16 | wanted: raise Fault(vector, error_code(m, selector))
     if present(d) == 0: raise Fault(NP, error_code(m, selector))
     if limit_of(d) < (0x67 if type_of(d) & WIDE else 0x2b): raise Fault(TS, error_code(m, selector))
     return d
 
 
 @outlined
-def touch(m, a, size):
-    """So that no write to these bytes can fault later."""
-    translate(m, a, 0, 1)
-    translate(m, (a + size - 1) & 0xffffffff, 0, 1)
+def touch(m, a, size, writing):
+    """So that no access to these bytes can fault later."""
+    translate(m, a, 0, writing)
+    translate(m, (a + size - 1) & 0xffffffff, 0, writing)
 
 
 def set_busy(m, selector, busy):

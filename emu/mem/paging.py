@@ -8,6 +8,7 @@ What lies above 4 GB is not backed: tables there read as ones, pages there are n
 from emu.isa.debug import cacheable
 from emu.isa.language import GP, PF, Fault, host_load, host_store, lowest, outlined
 from emu.isa.state import PAGE_READ, PAGE_WRITE, TLB_BITS, TLB_ENTRIES
+from emu.mem.code import code_stored
 
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80  # bits of an entry (SDM 3A, figure 4-4)
 WP, PG = 0x10000, 0x80000000  # of CR0
@@ -137,8 +138,12 @@ def lasting(m, entry):
 def use(m, at, entry, w, bits):
     """Sets accessed and dirty bits of a w-bit entry (SDM 3A 4.8); the entry as it is now."""
     if bits & ~entry:
-        page = page_word(m, at & m.a20)
-        if page & PAGE_WRITE: host_store((page & -4096) + (at & 4095), w, entry | bits)
+        physical = at & m.a20
+        page = page_word(m, physical)
+        if page & PAGE_WRITE:
+            p = (page & -4096) + (at & 4095)
+            if (host_load(m.code_map + ((physical >> 12) << 3), 64) >> ((physical >> 6) & 63)) & 1: code_stored(m, physical, p, w >> 3)
+            host_store(p, w, entry | bits)
     return entry | bits
 
 

@@ -255,10 +255,10 @@ class Cpu:
     # --- running --------------------------------------------------------------------------------------------------------------
 
     def interrupt(self, acknowledge: Callable[[], int]) -> None:
-        """Delivers what is pending and allowed: NMI, then the interrupt controller's vector."""
+        """Delivers what is pending and allowed: NMI, unless one is being handled (SDM 3A 6.7.1), then the interrupt controller's vector."""
         m = self.state
-        if m.nmi:
-            m.nmi = 0
+        if m.nmi and not m.nmi_blocked:
+            m.nmi, m.nmi_blocked = 0, 1
             self.take(2)
         elif m.pit: self.c_attend(m.address)
         elif m.irq and m.eflags & IF: self.take(acknowledge())

@@ -214,7 +214,7 @@ class Machine:
         return self.code or 0
 
     def step(self) -> None:
-        """Input, timers, interrupts, then a slice or a sleep."""
+        """Input, timers, interrupts, then slices or a sleep, until Python has something to do."""
         m = self.cpu.state
         if time.monotonic_ns() - self.polled > POLL:
             self.poll()

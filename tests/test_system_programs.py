@@ -625,6 +625,22 @@ def test_iret_lets_the_next_nmi_in(engine: str, code: str, eip: int) -> None:
     assert g.cpu.run(100) == 1 and (g.m.nmi_blocked, g.m.nmi, g.m.eip) == (0, 1, eip)
 
 
+@pytest.mark.parametrize('engine', ENGINES)
+def test_an_nmi_waits_for_the_one_before(engine: str) -> None:
+    """6.7.1: while an NMI is handled others wait, as one; it comes behind the IRET, before the next instruction of what was interrupted."""
+    g = Guest(engine)
+    g.real({'cs': 0x200, 'ss': 0x300, 'sp': 0x100, 'ip': 0}, {2 * 4 + n: b for n, b in enumerate(struct.pack('<HH', 0x80, 0x200))})
+    g.memory.write(0x2000, bytes.fromhex('41') * 20)  # inc cx
+    g.memory.write(0x2080, bytes.fromhex('40 40 40 cf'))  # inc ax, three times; iret
+    seen = []
+    for _ in range(30):
+        g.cpu.nmi()
+        g.cpu.interrupt(lambda: 0)
+        g.cpu.run(1)
+        seen.append((g.m.reg[0], g.m.reg[1], g.m.eip))
+    assert seen[:6] == [(1, 0, 0x81), (2, 0, 0x82), (3, 0, 0x83), (3, 0, 0), (4, 0, 0x81), (5, 0, 0x82)]
+
+
 # --- the FPU ---------------------------------------------------------------------------------------------------------------------------
 
 def test_unmasked_fpu_exception() -> None:

@@ -121,7 +121,7 @@ class Loop:
 
 def signals(loop: Loop) -> Callable[[], None]:
     """The signals of ENDING ask the run to end from now on, until the returned function is called; but not one that was ignored: `nohup emu run` outlives its terminal."""
-    before = {number: signal.signal(number, lambda *_: loop.ask_to_quit()) for number in ENDING if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, lambda *_: loop.ask_to_quit()) for number in ENDING if signal.getsignal(number) not in (signal.SIG_IGN, None)}
 
     def undo() -> None:
         for number, handler in before.items():

@@ -43,6 +43,7 @@ from emu.terminal import File, Line, open_serial
 TICK = 10  # nanoseconds of guest time an instruction takes under --icount
 DOZE = 50_000  # nanoseconds: shorter waits, as for a disk, pass awake; Linux wakes a sleeper by so much too late (timerslack_ns), and on a busy host much later
 POLL = 1_000_000  # nanoseconds of host time between two looks at the event loop while the CPU runs
+NIGHT = 20_000_000  # nanoseconds of host time after which a sleep with ticks is over
 QUEUE = 4096  # bytes for the guest's serial port that may wait; a pipe with more waits itself
 OWN, SEABIOS = 'own', 'seabios'  # of -bios
 EPOCH = 1136246400.0  # the RTC's time at power-on under --icount
@@ -250,7 +251,7 @@ class Machine:
         uart.drained = line.resume
 
     def sleep(self) -> None:
-        """The CPU is halted: waits for timers and input, while all that they bring is a tick that is compiled code's, after which the CPU is halted again."""
+        """The CPU is halted: waits for timers and input, for a while if all that they bring is a tick that is compiled code's, after which the CPU is halted again."""
         if not self.cpu.state.eflags & IF and self.options.shutdown:
             warn('the CPU is halted for good (HLT with interrupts off)')
             self.code = 0
@@ -260,9 +261,9 @@ class Machine:
         if self.options.icount and (due := min(m.deadline, self.counter.due)) < NEVER:
             m.skipped += max(due - self.now(), 0)
             return
-        left = self.cpu.rest()
-        while left >= 0:
-            started = time.monotonic_ns()
+        left, started = self.cpu.rest(), time.monotonic_ns()
+        end = started + NIGHT
+        while 0 <= left and started < end:
             served = self.nap(left)
             woken = time.monotonic_ns()
             self.spent['idle'] += (woken - started) / 1e9
@@ -270,7 +271,8 @@ class Machine:
                 if not self.paused: self.cpu.wake()
                 return
             left = self.cpu.doze()
-            self.spent['running'] += (time.monotonic_ns() - woken) / 1e9
+            started = time.monotonic_ns()
+            self.spent['running'] += (started - woken) / 1e9
 
     def nap(self, nanoseconds: int) -> bool:
         """Waits so long; True: it was served something before."""

@@ -261,13 +261,13 @@ class Machine:
         if self.options.icount and (due := min(m.deadline, self.counter.due)) < NEVER:
             m.skipped += max(due - self.now(), 0)
             return
-        left, started = self.cpu.rest(), time.monotonic_ns()
+        left, started, by_python = self.cpu.rest(), time.monotonic_ns(), not m.pit or self.cpu.each_block
         end = started + NIGHT
         while 0 <= left and started < end:
             served = self.nap(left)
             woken = time.monotonic_ns()
             self.spent['idle'] += (woken - started) / 1e9
-            if served or not m.pit or self.cpu.each_block:
+            if served or by_python:
                 if not self.paused: self.cpu.wake()
                 return
             left = self.cpu.doze()

@@ -9,12 +9,10 @@ Left out therefore: descriptors of 1024 and above, which `watch` refuses with OS
 import heapq
 import os
 import select
-import selectors
 import signal
 import time
 from typing import Callable
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 DESCRIPTORS = 1024  # FD_SETSIZE
 # What ends a process that does not catch it, and what others send: people, `timeout`, `ulimit -t`; signal(7).
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM, signal.SIGVTALRM, signal.SIGPROF,
@@ -45,7 +43,9 @@ class Loop:
     """`quit` is set once somebody has asked for the end of the run: the user, a signal."""
 
     def __init__(self) -> None:
-        self.selector = selectors.SelectSelector()
+        self.files: dict[int, tuple[Callback | None, Callback | None]] = {}  # descriptor -> its callbacks
+        self.readers: list[int] = []  # those that are watched for something to read,
+        self.writers: list[int] = []  # and for room
         self.alarms: list[Alarm] = []
         self.quit = False
         self.awake, self.waker = os.pipe()
@@ -55,12 +55,10 @@ class Loop:
     def watch(self, file: int, read: Callback | None = None, write: Callback | None = None) -> None:
         """From now on calls `read` while there is something to read (or the end of it), `write` while there is room; replaces what was said of this descriptor before."""
         if file >= DESCRIPTORS: raise OSError(f'too many open files: descriptor {file}; up to {DESCRIPTORS - 1} can be waited for')
-        events = READ * (read is not None) | WRITE * (write is not None)
-        known = file in self.selector.get_map()
-        if not events:
-            if known: self.selector.unregister(file)
-        elif known: self.selector.modify(file, events, (read, write))
-        else: self.selector.register(file, events, (read, write))
+        self.files.pop(file, None)
+        if read or write: self.files[file] = read, write
+        self.readers = [known for known, (read, _) in self.files.items() if read]
+        self.writers = [known for known, (_, write) in self.files.items() if write]
 
     def after(self, seconds: float, callback: Callback) -> Alarm:
         """Calls it once, when so much of the host's time has passed, or soon after."""
@@ -73,11 +71,11 @@ class Loop:
         if self.alarms:
             left = max(self.alarms[0].when - time.monotonic(), 0)
             timeout = left if timeout is None else min(timeout, left)
-        ready = self.selector.select(timeout)
-        for key, events in ready:
-            for event, callback in zip((READ, WRITE), key.data):
-                if events & event and self.selector.get_map().get(key.fd) is key: callback()  # a callback may have ended or changed what comes after it
-        return self.ring() or bool(ready)
+        readable, writable, _ = select.select(self.readers, self.writers, (), timeout)
+        ready = [(file, self.files[file], n) for n, files in enumerate((readable, writable)) for file in files] if readable or writable else []
+        for file, callbacks, n in ready:
+            if self.files.get(file) is callbacks: callbacks[n]()  # type: ignore[misc]  # a callback may have ended or changed what comes after it
+        return bool(self.alarms) and self.ring() or bool(ready)
 
     def ring(self) -> bool:
         """The alarms that are due; whether there were any. What they set in turn waits for the next look."""
@@ -114,7 +112,6 @@ class Loop:
 
     def close(self) -> None:
         """Gives the descriptors back; those watched belong to others."""
-        self.selector.close()
         os.close(self.awake)
         os.close(self.waker)
 

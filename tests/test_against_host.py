@@ -74,6 +74,8 @@ def differences(given: np.void, ours: np.void, theirs: np.void) -> list[str]:
     if text == 'MASKMOV' and theirs['trap'] == PAGE_FAULT and ours['trap'] not in FAULTS: return out
     #   for bytes that are not written, as the processor likes (SDM 2, MASKMOVQ, of a mask of zeros: "implementation dependent")
     if text in STORES and ours['trap'] in FAULTS and waiting & ES: return out  # nothing is stored: some look at the address nevertheless
+    if 'needs' in FORMS[given['tag']].fields and (ours['trap'], theirs['trap']) == (12, 13): return out
+    #   beyond the stack segment's limit and misaligned: Intel says #SS, AMD #GP (SDM 3A, table 6-2 has both in one class)
     if ours['trap'] != theirs['trap']: out.append(f'exception {ours["trap"]}, not {theirs["trap"]}')
     if result: return out
     for n, name in enumerate(REGISTERS):
@@ -137,7 +139,7 @@ def compare(text: str, seed: int, engines: tuple[str, ...] = ENGINES) -> list[st
     return wrong
 
 
-FOUND = [('CVTPD2PS', 253720012), ('CVTSD2SS', 758), ('DIV_F', 61944112), ('MUL_F', 492), ('FLD_M', 10263428), ('FXSAVE', 270007), ('MASKMOV', 555057)]
+FOUND = [('CVTPD2PS', 253720012), ('CVTSD2SS', 758), ('DIV_F', 61944112), ('MUL_F', 492), ('FLD_M', 10263428), ('FXSAVE', 270007), ('MASKMOV', 555057), ('UNPCK_LOW', 3561704577)]
 
 
 @pytest.mark.parametrize('text, seed', FOUND)

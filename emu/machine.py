@@ -186,9 +186,13 @@ class Machine:
 
     def sooner(self) -> None:
         """A timer was set that is due before all others: does the slice end in time for it?"""
+        self.look_ahead()
         m = self.cpu.state
-        m.deadline = self.pc.next_deadline() or NEVER
         if min(m.deadline, self.counter.due) < m.slice_end: self.cpu.end_slice()
+
+    def look_ahead(self) -> None:
+        """Tells compiled code of Python's earliest timer (emu/jit/pacing.py)."""
+        self.cpu.state.deadline = self.pc.next_deadline() or NEVER
 
     # --- the run ---------------------------------------------------------------------------------------------------------------------
 
@@ -226,7 +230,7 @@ class Machine:
         self.cpu.interrupt(self.pc.acknowledge)
         if m.halted:
             return self.sleep()
-        m.deadline = self.pc.next_deadline() or NEVER
+        self.look_ahead()
         m.rate = max(int(self.rate * (1 << RATE)), 1)
         started = time.monotonic_ns()
         self.cpu.begin()
@@ -257,7 +261,7 @@ class Machine:
             self.code = 0
             return
         m = self.cpu.state
-        m.deadline = self.pc.next_deadline() or NEVER
+        self.look_ahead()
         if self.options.icount and (due := min(m.deadline, self.counter.due)) < NEVER:
             m.skipped += max(due - self.now(), 0)
             return

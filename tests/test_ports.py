@@ -148,9 +148,10 @@ def test_compiled_ticks_are_those_of_python(first: int) -> None:
                 if step == 0: computer.pc.bus.port_out(0x43, 8, 0x30 | mode << 1 | bcd)
                 if step in (0, 12): computer.pc.bus.port_out(0x40, 8, n & 0x99 if bcd else n & 0xff)
                 if step in (0, 13): computer.pc.bus.port_out(0x40, 8, n >> 8 & 0x99 if bcd else n >> 8)
-                if step % 5 == 4: computer.pc.bus.port_out(0x20, 8, 0x0c)  # the next read is INTA's
-                if step % 5 == 4: computer.pc.bus.port_in(0x20, 8)
-                if step % 5 == 4: computer.pc.bus.port_out(0x20, 8, 0x20)
+                if step % 5 == 4:
+                    computer.pc.bus.port_out(0x20, 8, 0x0c)  # the next read is INTA's
+                    computer.pc.bus.port_in(0x20, 8)
+                    computer.pc.bus.port_out(0x20, 8, 0x20)
             assert ours.guest.cpu.run(0) == 0
             theirs.pc.clock.run_due()
             assert blocks(ours) == blocks(theirs) and m.irq == theirs.cpu.irq, f'seed {seed}, step {step}, mode {mode}, count {n}'

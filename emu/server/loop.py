@@ -72,10 +72,10 @@ class Loop:
             left = max(self.alarms[0].when - time.monotonic(), 0)
             timeout = left if timeout is None else min(timeout, left)
         readable, writable, _ = select.select(self.readers, self.writers, (), timeout)
-        ready = [(file, self.files[file], n) for n, files in enumerate((readable, writable)) for file in files] if readable or writable else []
+        ready = [(file, self.files[file], n) for n, files in enumerate((readable, writable)) for file in files]
         for file, callbacks, n in ready:
             if self.files.get(file) is callbacks: callbacks[n]()  # type: ignore[misc]  # a callback may have ended or changed what comes after it
-        return bool(self.alarms) and self.ring() or bool(ready)
+        return self.ring() or bool(ready)
 
     def ring(self) -> bool:
         """The alarms that are due; whether there were any. What they set in turn waits for the next look."""

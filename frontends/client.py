@@ -88,7 +88,7 @@ class Client:
         self.aspect = (4, 3)
         self.changed: list[tuple[int, int, int, int]] = []
         self.frame: int | None = None  # complete, and not acknowledged yet
-        self.frames = 0
+        self.frames = 0  # complete ones in this mode
         self.answers: deque[Any] = deque()
         self.media: dict[str, Medium] = {}
         self.ready: dict[str, Any] | None = None
@@ -167,6 +167,7 @@ class Client:
             case 'MODE':
                 self.pixels = np.zeros((fields['height'], fields['width'], 4), np.uint8)
                 self.aspect = fields['aspect_x'], fields['aspect_y']
+                self.frames = 0
                 self.changed.clear()
             case 'READ' | 'WRITE' | 'FLUSH': self.serve(name, **fields)
             case 'ANSWER': self.answers.append(json.loads(fields['json']))
@@ -215,8 +216,9 @@ class Client:
         return answer['return']
 
     def save(self, path: str) -> None:
-        """The picture as a PNG; OSError where it cannot be written."""
+        """The picture as a PNG, the first of its mode if there is none yet; OSError where it cannot be written."""
         from PIL import Image
+        self.wait(lambda: self.frames > 0)
         Image.fromarray(np.ascontiguousarray(self.pixels[:, :, 2::-1])).save(path, 'png')
 
     def insert(self, drive: str, path: str, writable: bool = False) -> None:

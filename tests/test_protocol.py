@@ -1,14 +1,17 @@
 """The display protocol's bytes (frontends/protocol.py) and what decides which of them are sent (emu/server/video.py)."""
 import socket
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from emu.server.video import Rect, Unseen, encode
 from frontends.client import Client, Ended
-from frontends.protocol import BY_NAME, CLIENT, LONGEST, MESSAGES, SERVER, Message, ProtocolError, Reader, pack
+from frontends.protocol import BY_NAME, CLIENT, FILL, LONGEST, MESSAGES, SERVER, Message, ProtocolError, Reader, pack
 from tests.protocol_document import DOCUMENT, written
 
 KINDS = {'u8': st.integers(0, 255), 'u16': st.integers(0, 0xffff), 'u32': st.integers(0, 0xffffffff), 'u64': st.integers(0, 2 ** 64 - 1), 'i16': st.integers(-0x8000, 0x7fff),
@@ -71,6 +74,24 @@ def test_length_is_refused_before_it_arrives() -> None:
 
 def test_each_message_has_a_number_of_its_own() -> None:
     assert len({(message.channel, message.number) for message in MESSAGES}) == len(MESSAGES) == len(BY_NAME)
+
+
+def test_a_screenshot_waits_for_the_picture(tmp_path: Path) -> None:
+    """One that is asked for before there is a picture, or between MODE and its first FRAME, while the picture is black by the protocol."""
+    ours, theirs = socket.socketpair()
+    shot = tmp_path / 'shot.png'
+    theirs.sendall(pack('WELCOME', 1, 0, 'x') + pack('READY', 0, 0))
+    client = Client((ours, ''))
+    for size in (1, 2):
+        theirs.sendall(pack('MODE', size, 1, 4, 3))
+        while client.pixels.shape[1] != size: client.work(1)
+        later = threading.Timer(0.1, theirs.sendall, [pack('RECT', 0, 0, size, 1, FILL, b'\1\2\3\0') + pack('FRAME', size)])
+        later.start()
+        client.save(str(shot))
+        later.join()
+        assert Image.open(shot).getpixel((0, 0)) == (3, 2, 1)
+    ours.close()
+    theirs.close()
 
 
 rects = st.tuples(st.integers(0, 30), st.integers(0, 20), st.integers(1, 10), st.integers(1, 10)).map(lambda r: Rect(*r))

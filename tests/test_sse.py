@@ -15,11 +15,12 @@ import pytest
 from emu.decoder.decode import decode_bytes
 from emu.decoder.table import FORMS, Form
 from emu.isa import models, sse_exact
+from emu.isa.crossing import called, crossings
 from emu.isa.language import GP, MF, NM, UD, XM, Fault
 from emu.isa.operands import MEM
 from emu.isa.reset import reset
 from emu.isa.segments import update_mode
-from emu.isa.sse_lower import CONTROL, NAMES, PAIRS, PRIMITIVES, crossings, functions
+from emu.isa.sse_lower import CONTROL, NAMES, PAIRS, PRIMITIVES, functions
 from emu.isa.state import State
 from emu.isa.system import set_cr4
 from tests.cases import encodings
@@ -44,11 +45,7 @@ def library() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
-    calls = ''
-    for name in EXACT:
-        operands = ', i64 %b' if operand_count(name) == 2 else ''
-        calls += (f'define i64 @call_{name}(ptr %s, i64 %a, i64 %b) {{\n  call void @sse_in(ptr %s)\n  %r = call i64 @{name}(ptr %s, i64 %a{operands})\n'
-                  '  %u = call i1 @sse_out(ptr %s)\n  ret i64 %r\n}\n')
+    calls = called({name: operand_count(name) for name in EXACT})
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(functions(EXACT) + crossings() + calls), llvm.Target.from_default_triple().create_target_machine(jit=True))
     engine.finalize_object()
     return engine

@@ -1,19 +1,25 @@
 """The x87: every exact primitive against the host's own x87, then what SDM 1 chapter 8 says of the stack, exceptions, and the environment."""
+import ctypes
 import random
 import struct
+from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
 import pytest
 
 from emu.isa import x87_exact
+from emu.isa.crossing import crossings
 from emu.isa.flags import arithmetic_flags
 from emu.isa.state import State
-from emu.isa.x87_lower import NAMES, PRIMITIVES, PUSHED
+from emu.isa.x87_lower import PRIMITIVES, PUSHED, functions
 from emu.jit import eager
-from tests.harness import Guest
+from tests.harness import ENGINES, HANDLERS, Guest
+from tests.oracle.host import DATA
+from tests.test_code_writes import guest, start
 
 TRANSCENDENTAL = {'x87_sin', 'x87_cos', 'x87_ptan', 'x87_sincos', 'x87_2xm1', 'x87_yl2x', 'x87_yl2xp1', 'x87_patan'}
-EXACT = sorted(NAMES - TRANSCENDENTAL)
+EXACT = sorted(PRIMITIVES.keys() - TRANSCENDENTAL)
 WIDTH = {'x87_to_f32': 32, 'x87_to_f64': 64, 'x87_to_i16': 16, 'x87_to_i32': 32, 'x87_to_i64': 64}  # the bits that count of what is for memory
 EXCEPTIONS, CODES, C1 = 0x3f, 0x4500, 0x200
 ONE, TWO, ZERO, INFINITY = (1 << 63, 0x3fff), (1 << 63, 0x4000), (0, 0), (1 << 63, 0x7fff)
@@ -98,6 +104,49 @@ def test_flags_that_are_set_already_do_no_harm() -> None:
     for _ in range(2): assert call(m, 'x87_mul', (third, third), 0, True)[0] & EXCEPTIONS == 0x20
     m.fpu_control = 0x35f
     assert call(m, 'x87_add', (ONE, ONE), 0, True)[0] & EXCEPTIONS == 0
+
+
+@cache
+def followed() -> Any:
+    """Each primitive with x87_add after it (of slots 4, 5 and 6), whose status is given: `then_NAME`."""
+    x87_exact.compiled()  # LLVM is initialised
+    text = ''
+    for name, (arguments, _) in PRIMITIVES.items():
+        operands = ''.join(f', i64 %{a}' for a in arguments.split())
+        text += (f'define i64 @then_{name}(ptr %s{operands}) {{\n  call void @guest_in(ptr %s)\n  %first = call i64 @{name}(ptr %s{operands})\n'
+                 '  %r = call i64 @x87_add(ptr %s, i64 4, i64 5, i64 6)\n  %used = call i1 @guest_out(ptr %s)\n  ret i64 %r\n}\n')
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(functions() + crossings() + text), llvm.Target.from_default_triple().create_target_machine(jit=True))
+    engine.finalize_object()
+    return engine
+
+
+@pytest.mark.parametrize('name', sorted(PRIMITIVES))
+def test_what_one_raises_is_not_seen_by_the_next(name: str) -> None:
+    """Where a store raises PE and its page is absent, State never gets the flag, and the next instruction may not find it in the host's; nor does an unmasked one strike."""
+    r, m, arguments = random.Random(name), State(), PRIMITIVES[name][0].split()
+    native = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, *[ctypes.c_int64] * len(arguments))(followed().get_function_address('then_' + name))
+    for _ in range(300):
+        for n, number in enumerate((extended(r), extended(r), ZERO, ZERO, ZERO, ONE, ONE)): set_slot(m, n, number)
+        m.fpu_control, m.fpu_status = control_word(r), r.choice([0, 0, r.getrandbits(6)])
+        places = {'a': 0, 'b': 1, 'to': 2, 'push': 3, 'bits': shorter(r, 32 if name.endswith('32') else 64)}
+        assert native(m.address, *(places[a] for a in arguments)) & EXCEPTIONS & ~(m.fpu_status & m.fpu_control) == 0
+        assert get_slot(m, 4) == TWO
+
+
+@pytest.mark.parametrize('engine', ENGINES)
+def test_flags_that_are_gone_stay_away(engine: str) -> None:
+    """FNCLEX, FLDENV and FXRSTOR take PE away (SDM 2); FLDCW unmasks it, and the next waiting instruction is #MF (SDM 1, 8.1.5)."""
+    inexact = 'fninit\nfld1\nfldpi\nfdiv st(1), st\nfdivp\n'  # PE, twice: the host's is left only where State has it
+    exact = 'fld1\nfadd st, st\nfnstsw ax\nand eax, 0x3f\n'
+    at = f'[{DATA}]', f'word ptr [{DATA + 4}]', f'word ptr [{DATA + 2}]'
+    g = guest(engine)
+    for take in ('fnclex', f'fnstenv {at[0]}\nand {at[1]}, ~0x3f\nfldenv {at[0]}', f'fxsave {at[0]}\nand {at[2]}, ~0x3f\nfxrstor {at[0]}', 'fninit', f'fnsave {at[0]}'):
+        start(g, f'mov ecx, 3\nagain:\n{inexact}{take}\n{exact}or ebx, eax\ndec ecx\njnz again')
+        g.go(4000)
+        assert g.m.eip == HANDLERS + 4 and g.m.reg[3] == 0, take
+    start(g, f'{inexact}fnstsw ax\nmov {at[1]}, 0x35f\nfldcw {at[1]}\nfnstsw {at[0]}\nmov ebx, {at[0]}\nfld1')
+    g.go(4000)
+    assert g.m.eip == HANDLERS + 17 and g.m.reg[0] & 0xbf == 0x20 and g.m.reg[3] & 0xbf == 0xa0
 
 
 @pytest.mark.parametrize('name,a,b,first,second', [

@@ -16,7 +16,7 @@ from emu.isa.sse_exact import (
     sse_rsqrt_f32, sse_set_control, sse_sqrt_2f32, sse_sqrt_f32, sse_sqrt_f64, sse_sub_2f32, sse_sub_f32, sse_sub_f64, sse_ucomi_f32, sse_ucomi_f64)
 from emu.isa.state import SSE
 from emu.isa.x87 import available, st
-from emu.isa.x87_control import get_word, put_word, set_control_word, set_status_word, status_word
+from emu.isa.x87_control import get_word, put_word, set_words, status_word
 from emu.mem.access import READ, WRITE, linear, load, readable, store, writable
 # isort: on
 
@@ -521,8 +521,7 @@ def restore(m, p):
             m.xmm_low[n] = low | (get_word(m, q, 1, 32) << 32)
             m.xmm_high[n] = high | (get_word(m, q, 3, 32) << 32)
             n = n + 1
-    set_control_word(m, get_word(m, p, 0, 16))
-    set_status_word(m, get_word(m, p, 1, 16))
+    set_words(m, get_word(m, p, 0, 16), get_word(m, p, 1, 16))
     m.fpu_empty = (get_word(m, p, 2, 16) & 0xff) ^ 0xff
     m.fpu_opcode = get_word(m, p, 3, 16) & 0x7ff
     m.fpu_ip = get_word(m, p, 2, 32)

@@ -1,7 +1,6 @@
 """The SSE primitives for compiled code: LLVM IR functions around the host's own SSE instructions (SDM 1, chapters 10 and 11).
 
-While compiled code runs, the host's MXCSR is the guest's with all exceptions masked: rounding, FTZ, DAZ, NaNs are the host's, and flags gather there. `sse_in` and
-`sse_out` change over, at the entry to compiled code and around what it calls in Python; State.host_mxcsr says whether the guest's is in use.
+While compiled code runs, the host's MXCSR is the guest's with all exceptions masked (emu/isa/crossing.py): rounding, FTZ, DAZ, NaNs are the host's, and flags gather there.
 Instructions are assembly with side effects, so that LLVM neither computes nor moves any. emu/isa/sse_exact.py has the same in Python.
 Two singles, half a register, are one instruction on four: the upper two are the same again, so that they raise no flags of their own.
 """
@@ -110,46 +109,3 @@ def control(name: str) -> str:
 def functions(names: Iterable[str] = NAMES) -> str:
     """The IR of primitives."""
     return ''.join(function(name) if name in PRIMITIVES else pair(name) if name in PAIRS else control(name) for name in sorted(names))
-
-
-def crossings() -> str:
-    """`sse_in(State)`: the guest's MXCSR from here on. `sse_out(State)`: the host's again; whether the guest's was in use, which `sse_back` is given."""
-    return f'''define void @sse_back(ptr %s, i1 %used) nounwind {{
-  br i1 %used, label %change, label %out
-change:
-  call void @sse_in(ptr %s)
-  br label %out
-out:
-  ret void
-}}
-define void @sse_in(ptr %s) nounwind {{
-  %t = alloca i32
-{STORE}  %host = load i32, ptr %t
-  %h = {field("host_mxcsr")}
-  store i32 %host, ptr %h
-  %p = {field("mxcsr")}
-  %own = load i32, ptr %p
-  %m = or i32 %own, {MASKS}
-  store i32 %m, ptr %t
-{LOAD}  ret void
-}}
-define i1 @sse_out(ptr %s) nounwind {{
-  %t = alloca i32
-  %h = {field("host_mxcsr")}
-  %host = load i32, ptr %h
-  %used = icmp ne i32 %host, 0
-  br i1 %used, label %change, label %out
-change:
-{STORE}  %now = load i32, ptr %t
-  %flags = and i32 %now, 63
-  %p = {field("mxcsr")}
-  %own = load i32, ptr %p
-  %all = or i32 %own, %flags
-  store i32 %all, ptr %p
-  store i32 0, ptr %h
-  store i32 %host, ptr %t
-{LOAD}  br label %out
-out:
-  ret i1 %used
-}}
-'''

@@ -87,8 +87,9 @@ fpu_ds          32  1
 fpu_opcode      32  1   its 11 bits
 xmm_low         64  8   XMM0 to XMM7, each 16 bytes: bits 0 to 63, 64 to 127
 xmm_high        64  8
-mxcsr           32  1   control bits, and flags: those raised since compiled code was entered are in the host's (emu/isa/sse_lower.py)
+mxcsr           32  1   control bits, and flags: those raised since compiled code was entered are in the host's (emu/isa/crossing.py)
 host_mxcsr      32  1   the host's own, while the guest's is in use; else 0
+host_fpu_control 32 1   that of the x87
 simd            32  1   who may be executed now: MMX SSE ... (emu/isa/segments.py update_mode)
 msr             64  16  machine-specific registers that are only remembered (emu/isa/system.py numbers them)
 cpu_family      32  1   CPUID leaf 1 EAX

@@ -2,6 +2,7 @@
 from emu.isa.language import NM, Fault, outlined
 from emu.isa.operands import address
 from emu.isa.x87 import C1, CODES, ES, available, empty, st, summary, unmasked, wait
+from emu.isa.x87_exact import x87_set_control
 from emu.mem.access import READ, WRITE, linear, load, read, readable, store, writable, write
 
 
@@ -14,21 +15,21 @@ def status_word(m):
     return m.fpu_status | (m.fpu_top << 11)
 
 
-def set_status_word(m, v):
-    m.fpu_status = v & 0x477f
-    m.fpu_top = (v >> 11) & 7
-    summary(m)
-
-
 def set_control_word(m, v):
-    m.fpu_control = (v & 0x1f3f) | 0x40
+    x87_set_control(m, (v & 0x1f3f) | 0x40)
     summary(m)
+
+
+def set_words(m, control, status):
+    m.fpu_status = status & 0x477f
+    m.fpu_top = (status >> 11) & 7
+    set_control_word(m, control)
 
 
 def reset(m):
     """FNINIT (SDM 1, table 9-1)."""
-    m.fpu_control = 0x37f
     m.fpu_status = 0
+    x87_set_control(m, 0x37f)
     m.ignne = 0
     m.fpu_top = 0
     m.fpu_empty = 0xff
@@ -47,6 +48,7 @@ def FNINIT(m, i):
 def FNCLEX(m, i):
     available(m)
     m.fpu_status = m.fpu_status & (CODES | C1)
+    x87_set_control(m, m.fpu_control)
     m.ignne = 0
 
 
@@ -120,8 +122,7 @@ def store_environment(m, p, w):
 @outlined
 def load_environment(m, p, w):
     """The environment from linear address p; all of it can be read."""
-    set_control_word(m, get_word(m, p, 0, w))
-    set_status_word(m, get_word(m, p, 1, w))
+    set_words(m, get_word(m, p, 0, w), get_word(m, p, 1, w))
     ip = get_word(m, p, 3, w)
     dp = get_word(m, p, 5, w)
     code = get_word(m, p, 4, w)

@@ -514,6 +514,14 @@ def x87_to_bcd(m: Any, to: int, a: int) -> int:
     return status
 
 
+# --- the control word ---------------------------------------------------------------------------------------------------------------
+
+def x87_set_control(m: Any, v: int) -> int:
+    """The control word = v"""
+    m.fpu_control = v
+    return 0
+
+
 # --- the host's transcendental functions -------------------------------------------------------------------------------------------
 
 @cache
@@ -521,7 +529,7 @@ def host(name: str) -> Callable[..., int]:
     """A primitive as compiled code has it."""
     from emu.isa.x87_lower import PRIMITIVES
     count = len(PRIMITIVES[name][0].split())
-    return ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * (count + 1))(compiled().get_function_address(name))
+    return ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * (count + 1))(compiled().get_function_address('call_' + name))
 
 
 @cache
@@ -529,11 +537,12 @@ def compiled() -> Any:
     """LLVM's engine with all primitives."""
     import llvmlite.binding as llvm
 
-    from emu.isa.x87_lower import functions
+    from emu.isa.crossing import called, crossings
+    from emu.isa.x87_lower import PRIMITIVES, functions
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
-    module = llvm.parse_assembly(functions().replace('define internal', 'define'))
+    module = llvm.parse_assembly(functions(PRIMITIVES) + crossings() + called({name: len(arguments.split()) for name, (arguments, _) in PRIMITIVES.items()}))
     engine = llvm.create_mcjit_compiler(module, llvm.Target.from_default_triple().create_target_machine(jit=True))
     engine.finalize_object()
     return engine

@@ -6,7 +6,9 @@ results of unmasked overflow and underflow are the host's. Slots 0 to 7 are the 
 emu/isa/x87_exact.py has the same primitives in Python, and says what each does.
 
 The rules: a slot that the instruction does not write, because of an unmasked exception, keeps its number; PUSHED in the result says that
-there was a second number. The host's x87 stack is empty before and after, its exceptions clear, its control word as it was.
+there was a second number. While compiled code runs, the host's control word is the guest's (emu/isa/crossing.py): to change it for each
+instruction took more time than all else. Before and after each the host's x87 stack is empty and its flags are among those that State has,
+masked; whatever takes a flag away from State or unmasks it calls x87_set_control, which clears the host's too.
 """
 from typing import Iterable
 
@@ -20,8 +22,8 @@ MEMORY = 'fldt {a}; %s {b}; END; fstpt {r}'
 STORE = 'fldt {a}; %s {r}; END; fstp %%st(0)'
 POP = 'fldt {a}; %s {r}; END; ffree %%st(0)'
 COMPARE = 'fldt {b}; fldt {a}; %s; END; fstp %%st(0); fstp %%st(0)'
-RARE = 'INIT; %s; END; fstpt {r}; fninit'
-TWO = 'INIT; fldz; fldt {a}; %s; END; fstpt {p}; fstpt {r}; fninit'
+RARE = 'INIT; %s; END; fstpt {r}; INIT'
+TWO = 'INIT; fldz; fldt {a}; %s; END; fstpt {p}; fstpt {r}; INIT'
 
 # name: its arguments after State, and its instructions
 PRIMITIVES = {
@@ -55,19 +57,47 @@ PRIMITIVES = {
     'x87_yl2xp1': ('to a b', RARE % 'fldt {b}; fldt {a}; fyl2xp1'),
     'x87_patan': ('to a b', RARE % 'fldt {b}; fldt {a}; fpatan'),
 }
-NAMES = frozenset(PRIMITIVES)
+CONTROL = ('x87_set_control',)
+NAMES = frozenset(PRIMITIVES) | frozenset(CONTROL)
 
-BEGIN = 'fnstsw %ax; testl {unwanted}, %eax; je 8f; fnclex; 8: fnstcw {host}; fldcw {guest}; '  # FNCLEX costs 50 ns if there is something to clear
-STATUS = 'fnstsw %ax; testb %al, %al; jns 9f; fnclex; 9: '  # an exception that waits would strike at the next instruction
-PLACES = {'host': '($1)', 'guest': '($2)', 'a': '($3)', 'b': '($4)', 'r': '($5)', 'p': '($6)', 'unwanted': '$7'}
+CLEAR = 'fnstsw %ax; testl {unwanted}, %eax; je 9f; fnclex; 9: '  # FNCLEX costs 50 ns if there is something to clear
+PLACES = {'guest': '($1)', 'a': '($2)', 'b': '($3)', 'r': '($4)', 'p': '($5)', 'unwanted': '$6'}
 CLOBBERS = ','.join(f'~{{{r}}}' for r in ('st', *(f'st({n})' for n in range(1, 8)), 'fpsr', 'fpcr', 'flags', 'memory'))
 
 
 def assembly(instructions: str) -> str:
     """The whole sequence, as LLVM's string."""
-    text = BEGIN + instructions + '; fldcw {host}'
-    text = text.replace('INIT', 'fninit; fldcw {guest}').replace('END', STATUS)
+    text = instructions.replace('INIT', 'fninit; fldcw {guest}').replace('END', CLEAR)
     return text.format(**PLACES).replace('; ', '\\0A')
+
+
+def flags() -> str:
+    """IR: %unwanted, the flags that the host's status word may not keep."""
+    return f'''  %guest = getelementptr i8, ptr %s, i64 {FIELDS["fpu_control"].offset}
+  %cw = load i32, ptr %guest
+  %statusword = getelementptr i8, ptr %s, i64 {FIELDS["fpu_status"].offset}
+  %sticky = load i32, ptr %statusword
+  %known = and i32 %sticky, %cw
+  %new = xor i32 %known, 127
+  %unwanted = and i32 %new, 127
+'''
+
+
+def enter() -> str:
+    """IR: the guest's control word is the host's from here on."""
+    text = (CLEAR + 'fldcw ($1)').format(unwanted='$2').replace('; ', '\\0A')
+    return flags() + f'  %sw = call i16 asm sideeffect "{text}", "=&{{ax}},r,r,{CLOBBERS}"(ptr %guest, i32 %unwanted)\n'
+
+
+def set_control() -> str:
+    """x87_set_control."""
+    return f'''define internal i64 @x87_set_control(ptr %s, i64 %v) nounwind {{
+  %p = getelementptr i8, ptr %s, i64 {FIELDS["fpu_control"].offset}
+  %word = trunc i64 %v to i32
+  store i32 %word, ptr %p
+{enter()}  ret i64 0
+}}
+'''
 
 
 def slot(name: str) -> str:
@@ -93,23 +123,14 @@ def put(name: str, source: str, condition: str) -> str:
 
 def function(name: str, arguments: list[str], instructions: str) -> str:
     """One primitive's IR."""
-    control = FIELDS['fpu_control'].offset
-    body = ''.join(slot(a) for a in arguments if a != 'bits')
+    body = flags() + ''.join(slot(a) for a in arguments if a != 'bits')
     if 'bits' in arguments: body += '  %p.bits = alloca i64\n  store i64 %bits, ptr %p.bits\n'
     a = '%p.a' if 'a' in arguments else '%r'
     b = next((f'%p.{x}' for x in ('b', 'bits') if x in arguments), '%r')
-    operands = ', '.join(f'ptr {p}' for p in ('%host', '%guest', a, b, '%r', '%second'))
-    body += f'''  %host = alloca i16
-  %r = alloca [16 x i8]
+    operands = ', '.join(f'ptr {p}' for p in ('%guest', a, b, '%r', '%second'))
+    body += f'''  %r = alloca [16 x i8]
   %second = alloca [16 x i8]
-  %guest = getelementptr i8, ptr %s, i64 {control}
-  %cw = load i32, ptr %guest
-  %statusword = getelementptr i8, ptr %s, i64 {FIELDS["fpu_status"].offset}
-  %sticky = load i32, ptr %statusword
-  %known = and i32 %sticky, %cw
-  %new = xor i32 %known, 127
-  %unwanted = and i32 %new, 127
-  %sw = call i16 asm sideeffect "{assembly(instructions)}", "=&{{ax}},r,r,r,r,r,r,r,{CLOBBERS}"({operands}, i32 %unwanted)
+  %sw = call i16 asm sideeffect "{assembly(instructions)}", "=&{{ax}},r,r,r,r,r,r,{CLOBBERS}"({operands}, i32 %unwanted)
   %word = and i16 %sw, {0x477f | (PUSHED if "push" in arguments else 0)}
   %status = zext i16 %word to i64
 '''
@@ -128,6 +149,6 @@ def function(name: str, arguments: list[str], instructions: str) -> str:
     return f'define internal i64 @{name}(ptr %s{params}) nounwind {{\n{body}  ret i64 %status\n}}\n'
 
 
-def functions(names: Iterable[str] = PRIMITIVES) -> str:
+def functions(names: Iterable[str] = NAMES) -> str:
     """The IR of primitives."""
-    return ''.join(function(name, PRIMITIVES[name][0].split(), PRIMITIVES[name][1]) for name in sorted(names))
+    return ''.join(set_control() if name in CONTROL else function(name, PRIMITIVES[name][0].split(), PRIMITIVES[name][1]) for name in sorted(names))

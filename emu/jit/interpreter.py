@@ -7,7 +7,7 @@ All of them pass (State, record) with preserve_nonecc, so nothing is saved betwe
 from typing import Any, Callable
 
 from emu.decoder.table import FORMS, Form
-from emu.isa import sse_lower
+from emu.isa import crossing
 from emu.isa.interrupts import handle_fault, take_interrupt
 from emu.isa.state import FIELDS
 from emu.isa.texts import TEXTS
@@ -175,7 +175,7 @@ def run_function(program: Program) -> str:
     f.jump(f'br i1 {f.bit(f.inline(pacing.go_on, [Machine("%m")]))}, label %again, label %over')
     f.label('over')
     f.jump('ret i64 0')
-    crossing = '  call void @sse_in(ptr %m)\n{}\n  call i1 @sse_out(ptr %m)\n  ret i64 %why\n}}\n'
+    crossing = '  call void @guest_in(ptr %m)\n{}\n  call i1 @guest_out(ptr %m)\n  ret i64 %why\n}}\n'
     return define('i64 @blocks(ptr %m) nounwind', f) + ('define i64 @run(ptr %m) nounwind {\n' + crossing.format('  %why = call i64 @blocks(ptr %m)')
             + 'define i64 @step(ptr %m) nounwind {\n' + crossing.format('  call preserve_nonecc void @next(ptr %m, ptr null)\n  %why = add i64 0, 0')
             + 'define i64 @cycles() nounwind {\n  %c = call i64 @llvm.readcyclecounter()\n  ret i64 %c\n}\n')
@@ -228,7 +228,7 @@ def declarations(program: Program) -> str:
     """Everything that a module of handlers may call."""
     host = ''.join(f'declare {line.split("define ", 1)[1].replace("internal ", "").split("{")[0]}\n'
                   for line in host_functions().splitlines() if line.startswith('define'))
-    return (''.join(f'declare {program.signature(name)}\n' for name in program.asked) + host + 'declare void @sse_back(ptr, i1)\ndeclare i1 @sse_out(ptr)\n'
+    return (''.join(f'declare {program.signature(name)}\n' for name in program.asked) + host + 'declare void @guest_back(ptr, i1)\ndeclare i1 @guest_out(ptr)\n'
             + ''.join(f'declare void @fill{w}(ptr, i{w}, i64)\n' for w in (16, 32))
             + ''.join(f'declare {HANDLER.format(name)}\n' for name in ('next', 'fault')))
 
@@ -254,6 +254,6 @@ def modules() -> tuple[list[str], str]:
             shared.append(Outlined(program, name).ir)
             done.add(name)
     head = HEAD + tables(program)
-    body = host_functions().replace('define internal', 'define') + fills() + crossings() + sse_lower.crossings() + common + ''.join(shared)
+    body = host_functions().replace('define internal', 'define') + fills() + crossings() + crossing.crossings() + common + ''.join(shared)
     pieces = [''.join(handlers[n::MODULES]) for n in range(MODULES)]
     return [head + declarations(program) + piece + TAIL for piece in pieces] + [HEAD + tables(program) + body + TAIL], ''

@@ -330,12 +330,12 @@ class Lower:
     def callback(self, name: str, args: list[Value]) -> Value:
         """Calls Python, and counts its time."""
         target = self.emit(f'load ptr, ptr {self.state_place("call_" + name, 0)}', str)
-        inside = self.emit('call i1 @sse_out(ptr %m)', str)
+        inside = self.emit('call i1 @guest_out(ptr %m)', str)
         start = self.emit('call i64 @llvm.readcyclecounter()')
         v = self.emit(f'call i64 {target}({", ".join(f"i64 {self.word(v)}" for v in args)})')
         spent = self.emit(f'sub i64 {self.emit("call i64 @llvm.readcyclecounter()")}, {start}')
         self.write_state('device_cycles', 0, self.emit(f'add i64 {self.read_state("device_cycles", 0)}, {spent}'))
-        self.lines.append(f'  call void @sse_back(ptr %m, i1 {inside})')
+        self.lines.append(f'  call void @guest_back(ptr %m, i1 {inside})')
         return v
 
     def p_device_time(self, device: Value) -> Value:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)  # indexes of selector, base, limit, access and reach
-TLB_BITS = 10
+TLB_BITS = 12
 TLB_ENTRIES = 1 << TLB_BITS  # for each of the two TLBs: supervisor's, then user's
 
 # Lines of: name  bits  count  what. The TLB's three interleave: one entry is 16 bytes.
@@ -156,7 +156,7 @@ PAIRS = {'fpu_mantissa': 'fpu_exponent', 'xmm_low': 'xmm_high'}  # two fields th
 COUNTERS = 1 << 18  # countdowns of translations, 32 bits each, behind the TLB: within reach of a displacement
 LOG_CODE, LOG_INTERRUPTS = 1, 2  # bits of logging: each decoded instruction, each delivery of an interrupt or exception
 PAGE_READ, PAGE_WRITE = 1, 2  # bits of a page_map word: directly readable (RAM, ROM), directly writable (RAM)
-TLB_BASE = 4096
+TLB_BASE = 8192
 COUNTERS_BASE = TLB_BASE + 2 * TLB_ENTRIES * 16
 
 

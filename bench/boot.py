@@ -129,13 +129,13 @@ def main() -> int:
     options.add_argument('--flavour', choices=('686', '686-pae'), default='686')
     options.add_argument('--memory', type=int, default=256, help='megabytes (default 256)')
     options.add_argument('--engine', default='optimise', choices=('interpreter', 'stencils', 'optimise'), help='highest engine of emu (default: all)')
-    options.add_argument('--systems', default='emu,QEMU', help='emu, QEMU or both (the default)')
+    options.add_argument('--systems', default='both', choices=('emu', 'QEMU', 'both'), help='default: both')
     options.add_argument('--idle', type=float, default=30, help='seconds to watch the idle guest; 0: not at all (default 30)')
     options.add_argument('--cache', type=Path, help='where `emu setup` was done before (default: done anew, and timed)')
     options.add_argument('--disk', type=int, default=1, help='boots of the disk with the workload; 0: none (default 1)')
     options.add_argument('--programs', type=int, default=len(PROGRAMS), help='how many programs of the workload are waited for (default: all)')
     given = options.parse_args()
-    systems = given.systems.split(',')
+    systems = ['emu', 'QEMU'] if given.systems == 'both' else [given.systems]
     runs: dict[str, list[Run]] = {system: [] for system in systems}
     checks: dict[str, dict[str, str]] = {}
     lines = [f'# Boot time\n\n{host()}; {qemu_version()}; {time.strftime("%Y-%m-%d")}.\n'

@@ -8,10 +8,10 @@ import pytest
 from emu.isa import models
 from emu.isa.language import GP, PF, Fault
 from emu.isa.reset import reset
-from emu.isa.state import State
+from emu.isa.state import TLB_ENTRIES, State
 from emu.mem.access import read, write
 from emu.mem.memory import Memory
-from emu.mem.paging import BESIDE, EMPTY, NOWHERE, PAE, PG, PGE, PSE, WP, flush_page, flush_tlb, load_cr3, mark_code, translate
+from emu.mem.paging import BESIDE, EMPTY, NOWHERE, PAE, PG, PGE, PSE, WP, flush_page, flush_tlb, load_cr3, mark_code, tlb_entry, translate
 
 DIRECTORY, TABLE, POINTERS = 0x10000, 0x11000, 0x12000
 P, RW, US, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
@@ -123,7 +123,7 @@ def test_invlpg_of_what_was_large(machine: Machine, pae: bool) -> None:
     translate(m, PAGE, SUPERVISOR, READING)
     machine.memory.write(DIRECTORY + (16 if pae else 4), bytes(8))
     flush_page(m, PAGE + 0x5000)
-    assert m.tlb_read[PAGE >> 12 & 1023] == EMPTY and fault(m, SUPERVISOR, READING) == 0
+    assert m.tlb_read[tlb_entry(PAGE, SUPERVISOR)] == EMPTY and fault(m, SUPERVISOR, READING) == 0
 
 
 def test_pae(machine: Machine) -> None:
@@ -152,7 +152,7 @@ def test_above_4g(machine: Machine) -> None:
 
 
 def entry(m: Any, user: int) -> tuple[int, int]:
-    n = (PAGE >> 12 & 1023) + (user << 10)
+    n = tlb_entry(PAGE, user)
     return m.tlb_read[n], m.tlb_write[n]
 
 
@@ -229,9 +229,11 @@ def test_a_global_page_gives_its_place_to_another(machine: Machine) -> None:
     """What is entered over it is no longer global."""
     m = machine.two_levels(TABLE | P, 0x5000 | P | G, cr4=PGE)
     translate(m, PAGE, SUPERVISOR, READING)
-    machine.memory.write(DIRECTORY + 8, struct.pack('<I', TABLE | P))
+    other = PAGE + TLB_ENTRIES * 0x1000
+    assert tlb_entry(other, SUPERVISOR) == tlb_entry(PAGE, SUPERVISOR)
+    machine.memory.write(DIRECTORY + 4 * (other >> 22), struct.pack('<I', TABLE | P))
     machine.memory.write(TABLE + 12, struct.pack('<I', 0x5000 | P))
-    translate(m, PAGE + (1 << 22), SUPERVISOR, READING)  # the same entry of the TLB
+    translate(m, other, SUPERVISOR, READING)
     load_cr3(m, DIRECTORY)
     assert entry(m, SUPERVISOR)[0] == EMPTY
 

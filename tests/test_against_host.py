@@ -82,6 +82,8 @@ def differences(given: np.void, ours: np.void, theirs: np.void) -> list[str]:
     if text in STORES and ours['trap'] in FAULTS and waiting & ES: return out  # nothing is stored: some look at the address nevertheless
     if 'needs' in FORMS[given['tag']].fields and (ours['trap'], theirs['trap']) == (12, 13) and misaligned(given): return out
     #   beyond the stack segment's limit and misaligned: Intel says #SS, AMD #GP (SDM 3A, table 6-2 has both in one class)
+    if text == 'CMPS' and {int(ours['trap']), int(theirs['trap'])} <= set(FAULTS) and ours['trap'] != theirs['trap'] and (ours['reg'] == theirs['reg']).all(): return out
+    #   one operand's segment does not allow it, the other's page is absent: which is looked at first is the processor's choice, too (AMD: DS:ESI)
     if ours['trap'] != theirs['trap']: out.append(f'exception {ours["trap"]}, not {theirs["trap"]}')
     if result: return out
     for n, name in enumerate(REGISTERS):
@@ -145,7 +147,8 @@ def compare(text: str, seed: int, engines: tuple[str, ...] = ENGINES) -> list[st
     return wrong
 
 
-FOUND = [('CVTPD2PS', 253720012), ('CVTSD2SS', 758), ('DIV_F', 61944112), ('MUL_F', 492), ('FLD_M', 10263428), ('FXSAVE', 270007), ('MASKMOV', 555057), ('UNPCK_LOW', 3561704577)]
+FOUND = [('CVTPD2PS', 253720012), ('CMPS', 2036), ('CVTSD2SS', 758), ('DIV_F', 61944112), ('MUL_F', 492), ('FLD_M', 10263428), ('FXSAVE', 270007),
+         ('MASKMOV', 555057), ('UNPCK_LOW', 3561704577)]
 
 
 @pytest.mark.parametrize('text, seed', FOUND)

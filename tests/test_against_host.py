@@ -82,7 +82,7 @@ def differences(given: np.void, ours: np.void, theirs: np.void) -> list[str]:
     if text in STORES and ours['trap'] in FAULTS and waiting & ES: return out  # nothing is stored: some look at the address nevertheless
     if 'needs' in FORMS[given['tag']].fields and (ours['trap'], theirs['trap']) == (12, 13) and misaligned(given): return out
     #   beyond the stack segment's limit and misaligned: Intel says #SS, AMD #GP (SDM 3A, table 6-2 has both in one class)
-    if text == 'CMPS' and {int(ours['trap']), int(theirs['trap'])} <= set(FAULTS) and ours['trap'] != theirs['trap'] and (ours['reg'] == theirs['reg']).all(): return out
+    if text == 'CMPS' and sorted((ours['trap'], theirs['trap'])) in ([12, PAGE_FAULT], [13, PAGE_FAULT]) and (ours['reg'] == theirs['reg']).all(): return out
     #   one operand's segment does not allow it, the other's page is absent: which is looked at first is the processor's choice, too (AMD: DS:ESI)
     if ours['trap'] != theirs['trap']: out.append(f'exception {ours["trap"]}, not {theirs["trap"]}')
     if result: return out

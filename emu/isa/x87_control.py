@@ -21,6 +21,7 @@ def set_control_word(m, v):
 
 
 def set_words(m, control, status):
+    """Control and status word; the flags first, for x87_set_control clears those of the host's that are gone."""
     m.fpu_status = status & 0x477f
     m.fpu_top = (status >> 11) & 7
     set_control_word(m, control)
@@ -48,7 +49,7 @@ def FNINIT(m, i):
 def FNCLEX(m, i):
     available(m)
     m.fpu_status = m.fpu_status & (CODES | C1)
-    x87_set_control(m, m.fpu_control)
+    x87_set_control(m, m.fpu_control)  # for the host's flags
     m.ignne = 0
 
 
